@@ -1,0 +1,177 @@
+"""Every error that spanloop announces, in one tree.
+
+SpanloopError
+├── ConfigurationError        settings, files or programs that are missing or wrong
+├── InvalidInput              what was handed in cannot be used as it is
+│   ├── LabelConfigRefused    a labelling config without <Labels> over <Text>
+│   ├── TaxonomyInvalid       a taxonomy file that breaks its rules
+│   └── SpanInvalid           a span that its text or its project cannot hold
+├── NotFound                  the named project, run, model or file does not exist
+├── Conflict                  the state of things forbids it
+│   └── GateRefused           the candidate failed its gate and no reason was given to override it
+├── Unauthorized              no credential, or a wrong one
+├── PayloadTooLarge           a body over the size limit
+├── LabelStudioError          Label Studio refused what was asked
+│   └── LabelStudioUnavailable  Label Studio cannot be reached or does not answer
+├── RedisUnavailable          Redis cannot be reached
+├── ModelUnavailable          a pipeline cannot be loaded
+│   └── ArtefactCorrupt       stored files do not match their checksums
+└── RunError                  a training run ended without a model
+    ├── NotEnoughData         too few verified texts to train on
+    ├── RunCancelled          somebody cancelled the run
+    └── RunLost               the run's worker died or the run was taken from it
+
+Each class carries a stable `code`, the HTTP status it answers with and the exit code of the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class SpanloopError(Exception):
+    """Something went wrong that spanloop foresaw; the message says what, and the way out."""
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class ConfigurationError(SpanloopError):
+    """A setting, a file or a program is missing or wrong."""
+
+    code = "configuration"
+    exit_code = 2
+
+
+class InvalidInput(SpanloopError):
+    """What was handed in cannot be used as it is."""
+
+    code = "invalid_input"
+    http_status = 422
+    exit_code = 2
+
+
+class LabelConfigRefused(InvalidInput):
+    """The labelling config has no <Labels> over a <Text>."""
+
+    code = "label_config_refused"
+    http_status = 400
+
+
+class TaxonomyInvalid(InvalidInput):
+    """The taxonomy file breaks one of its rules."""
+
+    code = "taxonomy_invalid"
+
+
+class SpanInvalid(InvalidInput):
+    """A span cannot be held by its text or its project."""
+
+    code = "span_invalid"
+
+
+class NotFound(SpanloopError):
+    """What was named does not exist."""
+
+    code = "not_found"
+    http_status = 404
+    exit_code = 3
+
+
+class Conflict(SpanloopError):
+    """The present state forbids what was asked."""
+
+    code = "conflict"
+    http_status = 409
+    exit_code = 4
+
+
+class GateRefused(Conflict):
+    """The candidate failed its gate and nobody gave a reason to put it live all the same."""
+
+    code = "gate_refused"
+
+
+class Unauthorized(SpanloopError):
+    """There was no credential, or a wrong one."""
+
+    code = "unauthorized"
+    http_status = 401
+    exit_code = 5
+
+
+class PayloadTooLarge(SpanloopError):
+    """The body is over the size limit."""
+
+    code = "payload_too_large"
+    http_status = 413
+    exit_code = 2
+
+
+class LabelStudioError(SpanloopError):
+    """Label Studio refused what was asked of it."""
+
+    code = "label_studio_error"
+    http_status = 502
+    exit_code = 6
+
+
+class LabelStudioUnavailable(LabelStudioError):
+    """Label Studio cannot be reached, or does not answer."""
+
+    code = "label_studio_unavailable"
+    http_status = 503
+
+
+class RedisUnavailable(SpanloopError):
+    """Redis cannot be reached."""
+
+    code = "redis_unavailable"
+    http_status = 503
+    exit_code = 6
+
+
+class ModelUnavailable(SpanloopError):
+    """A pipeline cannot be loaded."""
+
+    code = "model_unavailable"
+    http_status = 503
+    exit_code = 7
+
+
+class ArtefactCorrupt(ModelUnavailable):
+    """Stored files are missing or do not match their checksums."""
+
+    code = "artefact_corrupt"
+
+
+class RunError(SpanloopError):
+    """A training run ended without a model."""
+
+    code = "run_failed"
+    http_status = 409
+    exit_code = 8
+
+
+class NotEnoughData(RunError):
+    """There are too few verified texts to train on."""
+
+    code = "not_enough_data"
+
+
+class RunCancelled(RunError):
+    """Somebody cancelled the run."""
+
+    code = "run_cancelled"
+
+
+class RunLost(RunError):
+    """The run's worker died, or the run was taken from it."""
+
+    code = "run_lost"

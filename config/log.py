@@ -1,0 +1,53 @@
+"""Structured logging: an event name and fields; ids always, texts and secrets never."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+SECRET_FIELDS = frozenset({"password", "token", "authorization", "api_key", "access_token", "body", "text"})
+
+
+def set_up_logging(*, level: str, as_json: bool) -> None:
+    """Send every log line, ours and the libraries', to standard error in one format; called once, at a door."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        mask_secrets,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for noisy in ("httpx", "httpcore", "presidio-analyzer", "rq.worker", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def mask_secrets(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Replace the value of each field whose name says it is secret or holds somebody's text."""
+    return {key: "[masked]" if key.lower() in SECRET_FIELDS else value for key, value in event.items()}
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose calls read `log.info("what_happened", field=value)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
