@@ -1,0 +1,201 @@
+"""The settings of one project, and its retraining policy: when a run starts by itself. Pure rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from config.errors import InvalidInput
+
+LARGEST_BACK_OFF_SECONDS = 6 * 3600.0
+SMALLEST_BACK_OFF_SECONDS = 10.0
+LARGEST_EVALUATION_SHARE = 0.9
+
+_AGREEMENT = re.compile(r"agreement:([1-9][0-9]?)")
+
+
+class VerifiedBy(StrEnum):
+    """What verifies an annotation."""
+
+    SUBMITTED = "submitted"
+    GROUND_TRUTH = "ground_truth"
+    AGREEMENT = "agreement"
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRule:
+    """A project's verification rule (rule 4); `annotators` must submit the same spans where `by` is agreement."""
+
+    by: VerifiedBy
+    annotators: int = 1
+
+    def __str__(self) -> str:
+        return f"agreement:{self.annotators}" if self.by is VerifiedBy.AGREEMENT else self.by.value
+
+
+def parse_verification_rule(value: str) -> VerificationRule:
+    """Read `submitted`, `ground_truth` or `agreement:N` (N from 2 to 99). Raises InvalidInput for all else."""
+    agreement = _AGREEMENT.fullmatch(value)
+    if agreement and int(agreement[1]) > 1:
+        return VerificationRule(VerifiedBy.AGREEMENT, int(agreement[1]))
+    if value in (VerifiedBy.SUBMITTED, VerifiedBy.GROUND_TRUTH):
+        return VerificationRule(VerifiedBy(value))
+    raise InvalidInput(
+        f"verification rule {value!r:.80} is not known; "
+        "use submitted, ground_truth or agreement:N with N annotators, 2 to 99"
+    )
+
+
+class ProjectSettings(BaseModel):
+    """What can be set for each project; stored as JSON with it. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    retrain_after: int = Field(
+        50, ge=1, description="Newly verified texts, of any part, after which a run starts."
+    )
+    min_samples: int = Field(20, ge=1, description="Verified texts below which no run starts.")
+    quiet_seconds: float = Field(
+        20, ge=0, description="Seconds without a change before a run starts by itself."
+    )
+    min_interval_seconds: float = Field(
+        60, ge=0, description="Seconds between two runs that start by themselves."
+    )
+    auto_promote: bool = Field(
+        False, description="Whether a candidate that passes its gate goes live by itself."
+    )
+    verification_rule: str = Field(
+        "submitted", description="What verifies an annotation: submitted, ground_truth or agreement:N."
+    )
+    test_fraction: float = Field(
+        0.2, ge=0, lt=1, description="Share of new groups of texts that go to the test part."
+    )
+    dev_fraction: float = Field(
+        0.15, ge=0, lt=1, description="Share of new groups of texts that go to the dev part."
+    )
+    min_test_texts: int = Field(
+        20, ge=1, description="Test texts below which the gate's verdict is provisional."
+    )
+    max_epochs: int = Field(30, ge=1, le=1000, description="Epochs after which training stops at the latest.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of training.")
+    honest_share: float = Field(
+        0.1,
+        ge=0,
+        le=0.9,
+        description="Share of the labelling queue that is drawn at random, for an unbiased test part.",
+    )
+
+    @field_validator("verification_rule")
+    @classmethod
+    def _known_rule(cls, value: str) -> str:
+        try:
+            parse_verification_rule(value)
+        except InvalidInput as error:
+            raise ValueError(error.message) from error
+        return value
+
+    @model_validator(mode="after")
+    def _leave_texts_to_train_on(self) -> ProjectSettings:
+        share = self.test_fraction + self.dev_fraction
+        if share >= LARGEST_EVALUATION_SHARE:
+            raise ValueError(
+                f"test_fraction {self.test_fraction:g} and dev_fraction {self.dev_fraction:g} leave too little to "
+                f"train on; together they must stay below {LARGEST_EVALUATION_SHARE:g}"
+            )
+        return self
+
+    @property
+    def rule(self) -> VerificationRule:
+        """The verification rule, parsed."""
+        return parse_verification_rule(self.verification_rule)
+
+    def with_changes(self, **changes: Any) -> ProjectSettings:
+        """These settings with some of them changed, checked as a whole. Raises InvalidInput."""
+        return parse_settings({**self.to_json(), **changes})
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as stored."""
+        return self.model_dump(mode="json")
+
+
+def parse_settings(values: Mapping[str, Any]) -> ProjectSettings:
+    """A project's settings from stored or given values; what is missing takes its default.
+
+    Raises InvalidInput that names each setting which is unknown or out of range.
+    """
+    try:
+        return ProjectSettings.model_validate(dict(values))
+    except ValidationError as error:
+        wrong = [_describe(problem) for problem in error.errors(include_url=False)]
+        known = ", ".join(ProjectSettings.model_fields)
+        raise InvalidInput(f"project settings cannot be used: {'; '.join(wrong)} (known: {known})") from error
+
+
+def _describe(problem: Any) -> str:
+    name = ".".join(map(str, problem["loc"]))
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    return f"{name}: {message}, got {problem['input']!r:.80}" if name else message
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a run starts now, and why or why not, as a sentence for a team lead."""
+
+    train: bool
+    reason: str
+
+
+def should_train(
+    settings: ProjectSettings,
+    *,
+    newly_verified: int,
+    verified: int,
+    seconds_since_last_change: float,
+    seconds_since_last_run: float | None,
+    failures_in_a_row: int,
+) -> Decision:
+    """Decide by the retraining policy whether a run starts by itself.
+
+    `newly_verified` counts the verified texts of all parts that no registered model has taken in; `verified` all of
+    them; `seconds_since_last_run` is counted from the end of the last run, None where there was none.
+    """
+    if verified < settings.min_samples:
+        return Decision(False, f"{verified} verified texts, a run needs {settings.min_samples}")
+    if newly_verified < settings.retrain_after:
+        return Decision(
+            False, f"{newly_verified} newly verified texts, a run starts at {settings.retrain_after}"
+        )
+    if seconds_since_last_change < settings.quiet_seconds:
+        return Decision(
+            False,
+            f"somebody is annotating: the last change is {seconds_since_last_change:.0f} s old, "
+            f"a run waits for {settings.quiet_seconds:g} s of quiet",
+        )
+    pause = pause_before_run(settings, failures_in_a_row=failures_in_a_row)
+    if seconds_since_last_run is not None and seconds_since_last_run < pause:
+        after = f" after {failures_in_a_row} failed in a row" if failures_in_a_row > 0 else ""
+        return Decision(
+            False,
+            f"the last run ended {seconds_since_last_run:.0f} s ago, the next one waits for {pause:g} s{after}",
+        )
+    return Decision(True, f"{newly_verified} newly verified texts, {verified} in all")
+
+
+def pause_before_run(settings: ProjectSettings, *, failures_in_a_row: int) -> float:
+    """Seconds between the last run and the next: the minimum interval, doubled for each failure in a row.
+
+    After a failure it is at least 10 s and, the minimum interval aside, at most 6 h.
+    """
+    if failures_in_a_row <= 0:
+        return settings.min_interval_seconds
+    doubled = max(settings.min_interval_seconds, SMALLEST_BACK_OFF_SECONDS) * 2.0 ** min(
+        failures_in_a_row, 30
+    )
+    return max(settings.min_interval_seconds, min(doubled, LARGEST_BACK_OFF_SECONDS))
