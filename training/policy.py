@@ -29,7 +29,7 @@ class VerifiedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerificationRule:
-    """A project's verification rule (rule 4); `annotators` must submit the same spans where `by` is agreement."""
+    """A project's verification rule (rule 4); with agreement, `annotators` must submit the same spans."""
 
     by: VerifiedBy
     annotators: int = 1
@@ -39,7 +39,7 @@ class VerificationRule:
 
 
 def parse_verification_rule(value: str) -> VerificationRule:
-    """Read `submitted`, `ground_truth` or `agreement:N` (N from 2 to 99). Raises InvalidInput for all else."""
+    """Read `submitted`, `ground_truth` or `agreement:N` (N: 2 to 99). Raises InvalidInput for all else."""
     agreement = _AGREEMENT.fullmatch(value)
     if agreement and int(agreement[1]) > 1:
         return VerificationRule(VerifiedBy.AGREEMENT, int(agreement[1]))
@@ -104,8 +104,8 @@ class ProjectSettings(BaseModel):
         share = self.test_fraction + self.dev_fraction
         if share >= LARGEST_EVALUATION_SHARE:
             raise ValueError(
-                f"test_fraction {self.test_fraction:g} and dev_fraction {self.dev_fraction:g} leave too little to "
-                f"train on; together they must stay below {LARGEST_EVALUATION_SHARE:g}"
+                f"test_fraction {self.test_fraction:g} and dev_fraction {self.dev_fraction:g} leave too "
+                f"little to train on; together they must stay below {LARGEST_EVALUATION_SHARE:g}"
             )
         return self
 
@@ -141,7 +141,9 @@ def _describe(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"{name}: there is no such setting"
-    return f"{name}: {message}, got {problem['input']!r:.80}" if name else message
+    if problem["type"] == "value_error":
+        return f"{name}: {message}" if name else message
+    return f"{name}: {message}, got {problem['input']!r:.80}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,8 @@ def should_train(
 ) -> Decision:
     """Decide by the retraining policy whether a run starts by itself.
 
-    `newly_verified` counts the verified texts of all parts that no registered model has taken in; `verified` all of
-    them; `seconds_since_last_run` is counted from the end of the last run, None where there was none.
+    `newly_verified` counts the verified texts of all parts that no registered model has taken in; `verified` all
+    of them; `seconds_since_last_run` is counted from the end of the last run, None where there was none.
     """
     if verified < settings.min_samples:
         return Decision(False, f"{verified} verified texts, a run needs {settings.min_samples}")
@@ -183,7 +185,7 @@ def should_train(
         after = f" after {failures_in_a_row} failed in a row" if failures_in_a_row > 0 else ""
         return Decision(
             False,
-            f"the last run ended {seconds_since_last_run:.0f} s ago, the next one waits for {pause:g} s{after}",
+            f"the last run ended {seconds_since_last_run:.0f} s ago, the next waits for {pause:g} s{after}",
         )
     return Decision(True, f"{newly_verified} newly verified texts, {verified} in all")
 
