@@ -165,8 +165,8 @@ def should_train(
 ) -> Decision:
     """Decide by the retraining policy whether a run starts by itself.
 
-    `newly_verified` counts the verified texts of all parts that no registered model has taken in; `verified` all
-    of them; `seconds_since_last_run` is counted from the end of the last run, None where there was none.
+    `newly_verified` counts the verified texts of all parts that no registered model has taken in; `verified`
+    all of them; `seconds_since_last_run` is counted from the end of the last run, None where there was none.
     """
     if verified < settings.min_samples:
         return Decision(False, f"{verified} verified texts, a run needs {settings.min_samples}")
