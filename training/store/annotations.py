@@ -1,0 +1,62 @@
+"""Mirrored annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from training.store.tables import Annotation
+
+
+class Annotations:
+    """What annotators submitted, as it stands in Label Studio."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find(self, project_id: int, annotation_id: int) -> Annotation | None:
+        """The annotation, also a deleted one."""
+        return self._session.get(Annotation, (project_id, annotation_id))
+
+    def add(self, annotation: Annotation) -> Annotation:
+        """Mirror a new annotation."""
+        self._session.add(annotation)
+        self._session.flush()
+        return annotation
+
+    def of_text(self, project_id: int, text_id: int) -> Sequence[Annotation]:
+        """The annotations of a text that stand: neither deleted nor skips."""
+        return self._session.scalars(
+            select(Annotation)
+            .where(Annotation.project_id == project_id, Annotation.text_id == text_id)
+            .where(Annotation.deleted.is_(False), Annotation.was_cancelled.is_(False))
+            .order_by(Annotation.id)
+        ).all()
+
+    def of_task(self, project_id: int, task_id: int) -> Sequence[Annotation]:
+        """The annotations of a task that are not deleted, skips too."""
+        return self._session.scalars(
+            select(Annotation)
+            .where(Annotation.project_id == project_id, Annotation.task_id == task_id)
+            .where(Annotation.deleted.is_(False))
+            .order_by(Annotation.id)
+        ).all()
+
+    def standing_ids(self, project_id: int) -> set[int]:
+        """The ids of all annotations that are not deleted."""
+        return set(
+            self._session.scalars(
+                select(Annotation.id).where(Annotation.project_id == project_id, Annotation.deleted.is_(False))
+            )
+        )
+
+    def with_problems(self, project_id: int) -> Sequence[Annotation]:
+        """The standing annotations that hold spans nothing can be learnt from, by task."""
+        rows = self._session.scalars(
+            select(Annotation)
+            .where(Annotation.project_id == project_id, Annotation.deleted.is_(False))
+            .order_by(Annotation.task_id, Annotation.id)
+        )
+        return [row for row in rows if row.problems]

@@ -1,0 +1,91 @@
+"""Training examples: one a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from training.store.tables import TextRow, TrainingDataset
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleCounts:
+    """How many verified examples stand in each part, and how many of all are new since the last run."""
+
+    train: int
+    dev: int
+    test: int
+    set_aside: int
+    newly_verified: int
+    unverified: int
+
+    @property
+    def verified(self) -> int:
+        """All verified examples, whatever their part."""
+        return self.train + self.dev + self.test + self.set_aside
+
+
+class Examples:
+    """What could be, and what may be trained on."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def of_text(self, project_id: int, text_id: int) -> TrainingDataset | None:
+        """The example of a text."""
+        return self._session.scalar(
+            select(TrainingDataset).where(TrainingDataset.project_id == project_id, TrainingDataset.text_id == text_id)
+        )
+
+    def get(self, example_id: str) -> TrainingDataset:
+        """The example by its id."""
+        return self._session.get_one(TrainingDataset, example_id)
+
+    def add(self, example: TrainingDataset) -> TrainingDataset:
+        """Put an example in."""
+        self._session.add(example)
+        self._session.flush()
+        return example
+
+    def remove(self, example: TrainingDataset) -> None:
+        """Take an example out, where nothing speaks for it any more."""
+        self._session.delete(example)
+
+    def verified(self, project_id: int) -> Sequence[tuple[TrainingDataset, TextRow]]:
+        """Every verified example with its text, in order of the texts' ids: the snapshot a run takes."""
+        rows = self._session.execute(
+            select(TrainingDataset, TextRow)
+            .join(TextRow, TrainingDataset.text_id == TextRow.id)
+            .where(TrainingDataset.project_id == project_id, TrainingDataset.verified)
+            .order_by(TextRow.id)
+        )
+        return [(example, text) for example, text in rows]
+
+    def count(self, project_id: int) -> ExampleCounts:
+        """Count the project's examples by part."""
+        rows = self._session.execute(
+            select(TextRow.part, TrainingDataset.verified, TrainingDataset.counted_run_id.is_(None), func.count())
+            .join(TextRow, TrainingDataset.text_id == TextRow.id)
+            .where(TrainingDataset.project_id == project_id)
+            .group_by(TextRow.part, TrainingDataset.verified, TrainingDataset.counted_run_id.is_(None))
+        ).all()
+        parts = {part: sum(n for p, v, _, n in rows if p == part and v) for part in {row[0] for row in rows}}
+        return ExampleCounts(
+            train=parts.get("train", 0),
+            dev=parts.get("dev", 0),
+            test=parts.get("test", 0),
+            set_aside=parts.get("set_aside", 0),
+            newly_verified=sum(n for _, verified, new, n in rows if verified and new),
+            unverified=sum(n for _, verified, _, n in rows if not verified),
+        )
+
+    def with_conflicts(self, project_id: int) -> Sequence[TrainingDataset]:
+        """The examples whose annotators differ."""
+        return self._session.scalars(
+            select(TrainingDataset)
+            .where(TrainingDataset.project_id == project_id, TrainingDataset.conflict.is_not(None))
+            .order_by(TrainingDataset.text_id)
+        ).all()

@@ -1,0 +1,71 @@
+"""Classification results and the feedback on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from training.store.tables import ClassificationFeedback, MLClassificationResult
+
+
+class FeedbackRows:
+    """What was shown, and what came back."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find_result(self, project_id: int, prediction_id: int) -> MLClassificationResult | None:
+        """The result kept for a Label Studio prediction."""
+        return self._session.scalar(
+            select(MLClassificationResult).where(
+                MLClassificationResult.project_id == project_id,
+                MLClassificationResult.prediction_id == prediction_id,
+            )
+        )
+
+    def get_result(self, result_id: str) -> MLClassificationResult:
+        """The result by its id."""
+        return self._session.get_one(MLClassificationResult, result_id)
+
+    def add_result(self, result: MLClassificationResult) -> MLClassificationResult:
+        """Keep a result."""
+        self._session.add(result)
+        self._session.flush()
+        return result
+
+    def of_annotation(self, project_id: int, annotation_id: int) -> ClassificationFeedback | None:
+        """The feedback row of an annotation, also a withdrawn one."""
+        return self._session.scalar(
+            select(ClassificationFeedback).where(
+                ClassificationFeedback.project_id == project_id,
+                ClassificationFeedback.annotation_id == annotation_id,
+            )
+        )
+
+    def of_project(self, project_id: int) -> Sequence[ClassificationFeedback]:
+        """All feedback that stands, oldest first."""
+        return self._session.scalars(
+            select(ClassificationFeedback)
+            .where(ClassificationFeedback.project_id == project_id, ClassificationFeedback.withdrawn.is_(False))
+            .order_by(ClassificationFeedback.created_at, ClassificationFeedback.id)
+        ).all()
+
+    def add(self, feedback: ClassificationFeedback) -> ClassificationFeedback:
+        """Keep a feedback row."""
+        self._session.add(feedback)
+        self._session.flush()
+        return feedback
+
+    def mark_incorporated(self, project_id: int, text_ids: Collection[int]) -> None:
+        """Mark the standing feedback on these texts as incorporated in training."""
+        wanted = list(text_ids)
+        for at in range(0, len(wanted), 500):
+            self._session.execute(
+                update(ClassificationFeedback)
+                .where(ClassificationFeedback.project_id == project_id)
+                .where(ClassificationFeedback.text_id.in_(wanted[at : at + 500]))
+                .where(ClassificationFeedback.withdrawn.is_(False))
+                .values(incorporated_in_training=True)
+            )

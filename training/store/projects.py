@@ -1,0 +1,63 @@
+"""Projects and contributors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config.errors import NotFound
+from training.store.tables import Contributor, Project
+
+
+class Projects:
+    """The mirrored Label Studio projects."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, project: Project) -> None:
+        """Put a new project in."""
+        self._session.add(project)
+        self._session.flush()
+
+    def find(self, project_id: int) -> Project | None:
+        """The project, also a deleted one, or None."""
+        return self._session.get(Project, project_id)
+
+    def get(self, project_id: int) -> Project:
+        """The project. Raises NotFound where there is none or it was deleted."""
+        project = self.find(project_id)
+        if project is None or project.deleted_at is not None:
+            raise NotFound(f"no project {project_id}; `spanloop project list` shows those there are")
+        return project
+
+    def lock(self, project_id: int) -> Project:
+        """The project, held until this unit of work ends, so that changes to one project come one after the other."""
+        project = self._session.scalar(
+            select(Project)
+            .where(Project.id == project_id, Project.deleted_at.is_(None))
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        if project is None:
+            raise NotFound(f"no project {project_id}; `spanloop project list` shows those there are")
+        return project
+
+    def all(self) -> Sequence[Project]:
+        """Every project that was not deleted, by id."""
+        return self._session.scalars(select(Project).where(Project.deleted_at.is_(None)).order_by(Project.id)).all()
+
+    def contributor(self, kind: str, external_key: str, username: str) -> Contributor:
+        """The contributor known by this key, made at first sight; a new username is taken over."""
+        found = self._session.scalar(
+            select(Contributor).where(Contributor.kind == kind, Contributor.external_key == external_key)
+        )
+        if found is None:
+            found = Contributor(kind=kind, external_key=external_key, username=username)
+            self._session.add(found)
+            self._session.flush()
+        elif username and found.username != username:
+            found.username = username
+        return found

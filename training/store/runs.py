@@ -1,0 +1,92 @@
+"""Training runs and what they took in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from config.errors import Conflict, NotFound
+from training.store.tables import ACTIVE_RUNS, RUN_MOVES, Incorporation, RunStatus, TrainingBatch
+
+
+class Runs:
+    """Runs of all projects."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, run: TrainingBatch) -> bool:
+        """Put a new run in; False where the project has an active one already."""
+        try:
+            with self._session.begin_nested():
+                self._session.add(run)
+        except IntegrityError:
+            return False
+        return True
+
+    def get(self, run_id: str) -> TrainingBatch:
+        """The run. Raises NotFound."""
+        run = self._session.get(TrainingBatch, run_id, populate_existing=True)
+        if run is None:
+            raise NotFound(f"no run {run_id}; `spanloop runs list` shows those there are")
+        return run
+
+    def active(self, project_id: int) -> TrainingBatch | None:
+        """The project's pending, waiting or running run."""
+        return self._session.scalar(
+            select(TrainingBatch).where(TrainingBatch.project_id == project_id, TrainingBatch.status.in_(ACTIVE_RUNS))
+        )
+
+    def all_active(self) -> Sequence[TrainingBatch]:
+        """Every active run, oldest first."""
+        return self._session.scalars(
+            select(TrainingBatch).where(TrainingBatch.status.in_(ACTIVE_RUNS)).order_by(TrainingBatch.created_at)
+        ).all()
+
+    def of_project(self, project_id: int, *, limit: int = 50) -> Sequence[TrainingBatch]:
+        """The project's runs, newest first."""
+        return self._session.scalars(
+            select(TrainingBatch)
+            .where(TrainingBatch.project_id == project_id)
+            .order_by(TrainingBatch.created_at.desc(), TrainingBatch.id)
+            .limit(limit)
+        ).all()
+
+    def move(self, run_id: str, to: RunStatus, *, worker: str | None = None) -> TrainingBatch:
+        """Change a run's status by compare-and-set over the allowed moves.
+
+        With `worker`, only the worker that holds the run may move it. Raises Conflict where the run is
+        elsewhere by now.
+        """
+        allowed = [status for status, moves in RUN_MOVES.items() if to in moves]
+        query = update(TrainingBatch).where(TrainingBatch.id == run_id, TrainingBatch.status.in_(allowed))
+        if worker is not None and to is not RunStatus.RUNNING:
+            query = query.where(TrainingBatch.worker == worker)
+        moved = self._session.execute(query.values(status=to).returning(TrainingBatch.id)).all()
+        run = self.get(run_id)
+        if not moved:
+            raise Conflict(f"run {run_id} is {run.status} and cannot become {to}", status=run.status)
+        return run
+
+    def beat(self, run_id: str, worker: str, now: datetime, values: dict[str, object]) -> bool | None:
+        """Note a sign of life with progress; returns whether a cancel was asked for, None if the run was taken away."""
+        rows = self._session.execute(
+            update(TrainingBatch)
+            .where(
+                TrainingBatch.id == run_id,
+                TrainingBatch.worker == worker,
+                TrainingBatch.status == RunStatus.RUNNING,
+            )
+            .values(heartbeat_at=now, **values)
+            .returning(TrainingBatch.cancel_requested)
+        ).all()
+        return bool(rows[0][0]) if rows else None
+
+    def incorporate(self, rows: Iterable[Incorporation]) -> None:
+        """Record which revisions of which examples a run took."""
+        self._session.add_all(rows)
+        self._session.flush()

@@ -1,0 +1,171 @@
+"""Texts, their near-duplicate groups, and the tasks that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from training.store.tables import GroupBand, PushedPrediction, Task, TextGroup, TextRow
+
+
+class Texts:
+    """What is there to be labelled."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find_text(self, project_id: int, text_hash: str) -> TextRow | None:
+        """The project's text with this hash."""
+        return self._session.scalar(select(TextRow).where(TextRow.project_id == project_id, TextRow.hash == text_hash))
+
+    def get_text(self, text_id: int) -> TextRow:
+        """The text by its id."""
+        return self._session.get_one(TextRow, text_id)
+
+    def known_hashes(self, project_id: int, hashes: Collection[str]) -> set[str]:
+        """Those of the hashes that stand for texts of tasks that are still there."""
+        found: set[str] = set()
+        wanted = list(hashes)
+        for at in range(0, len(wanted), 500):
+            query = (
+                select(TextRow.hash)
+                .join(Task, Task.text_id == TextRow.id)
+                .where(TextRow.project_id == project_id, TextRow.hash.in_(wanted[at : at + 500]))
+                .where(Task.deleted_at.is_(None))
+            )
+            found.update(self._session.scalars(query))
+        return found
+
+    def add_text(self, text: TextRow) -> TextRow:
+        """Put a new text in."""
+        self._session.add(text)
+        self._session.flush()
+        return text
+
+    def groups_with(self, project_id: int, bands: Sequence[str]) -> Sequence[TextGroup]:
+        """The groups that share a band with these, oldest first."""
+        return self._session.scalars(
+            select(TextGroup)
+            .where(
+                TextGroup.id.in_(
+                    select(GroupBand.group_id).where(GroupBand.project_id == project_id, GroupBand.band.in_(bands))
+                )
+            )
+            .order_by(TextGroup.id)
+        ).all()
+
+    def add_group(self, group: TextGroup, bands: Iterable[str]) -> TextGroup:
+        """Put a new near-duplicate group in, found by these bands from now on."""
+        self._session.add(group)
+        self._session.flush()
+        self._session.add_all(
+            GroupBand(project_id=group.project_id, band=band, group_id=group.id) for band in sorted(set(bands))
+        )
+        return group
+
+    def set_aside(self, project_id: int) -> Sequence[TextRow]:
+        """The texts that would have bridged two parts, by id."""
+        return self._session.scalars(
+            select(TextRow).where(TextRow.project_id == project_id, TextRow.part == "set_aside").order_by(TextRow.id)
+        ).all()
+
+    def find_task(self, project_id: int, task_id: int) -> Task | None:
+        """The mirrored task, also a deleted one."""
+        return self._session.get(Task, (project_id, task_id))
+
+    def add_task(self, task: Task) -> Task:
+        """Mirror a new task."""
+        self._session.add(task)
+        self._session.flush()
+        return task
+
+    def tasks_of_text(self, text_id: int) -> Sequence[Task]:
+        """The tasks that hold this text and are still there."""
+        return self._session.scalars(
+            select(Task).where(Task.text_id == text_id, Task.deleted_at.is_(None)).order_by(Task.id)
+        ).all()
+
+    def task_ids(self, project_id: int) -> set[int]:
+        """The ids of all tasks that are still there."""
+        return set(
+            self._session.scalars(select(Task.id).where(Task.project_id == project_id, Task.deleted_at.is_(None)))
+        )
+
+    def proposals(self, project_id: int, task_ids: Collection[int]) -> dict[int, list[dict[str, object]]]:
+        """The proposed spans of those of these tasks that have some."""
+        query = select(Task.id, Task.proposal).where(
+            Task.project_id == project_id, Task.id.in_(list(task_ids)), Task.deleted_at.is_(None)
+        )
+        return {task_id: proposal for task_id, proposal in self._session.execute(query) if proposal is not None}
+
+    def unfinished(self, project_id: int, *, chunk: int = 1000) -> Iterator[Sequence[tuple[Task, str]]]:
+        """The tasks that wait for an annotator with their texts, chunk by chunk in order of id."""
+        last = -1
+        while True:
+            rows = self._session.execute(
+                select(Task, TextRow.text)
+                .join(TextRow, Task.text_id == TextRow.id)
+                .where(Task.project_id == project_id, Task.deleted_at.is_(None), Task.is_labeled.is_(False))
+                .where(Task.id > last)
+                .order_by(Task.id)
+                .limit(chunk)
+            ).all()
+            if not rows:
+                return
+            yield [(task, text) for task, text in rows]
+            last = rows[-1][0].id
+
+    def count_tasks(self, project_id: int) -> tuple[int, int]:
+        """How many tasks there are, and how many of them are finished."""
+        total, finished = self._session.execute(
+            select(func.count(), func.count().filter(Task.is_labeled)).where(
+                Task.project_id == project_id, Task.deleted_at.is_(None)
+            )
+        ).one()
+        return int(total), int(finished)
+
+    def tasks_with_problems(self, project_id: int) -> Sequence[Task]:
+        """The tasks without a usable text, by id."""
+        return self._session.scalars(
+            select(Task)
+            .where(Task.project_id == project_id, Task.problem.is_not(None), Task.deleted_at.is_(None))
+            .order_by(Task.id)
+        ).all()
+
+    def pushed_task_ids(self, project_id: int, version: str) -> set[int]:
+        """The tasks that got a prediction of this version."""
+        return set(
+            self._session.scalars(
+                select(PushedPrediction.task_id).where(
+                    PushedPrediction.project_id == project_id, PushedPrediction.version == version
+                )
+            )
+        )
+
+    def add_pushed(self, rows: Iterable[PushedPrediction]) -> None:
+        """Note predictions that were put into Label Studio."""
+        self._session.add_all(rows)
+        self._session.flush()
+
+    def old_pushed(self, project_id: int, *, keep: Collection[str], before: datetime) -> set[str]:
+        """The versions whose predictions were all pushed before this moment and that are not to be kept."""
+        query = (
+            select(PushedPrediction.version)
+            .where(PushedPrediction.project_id == project_id, PushedPrediction.version.not_in(list(keep)))
+            .group_by(PushedPrediction.version)
+            .having(func.max(PushedPrediction.pushed_at) < before)
+        )
+        return set(self._session.scalars(query))
+
+    def forget_pushed(self, project_id: int, task_id: int, version: str) -> None:
+        """Note that a version's prediction for a task is gone from Label Studio."""
+        self._session.execute(
+            delete(PushedPrediction).where(
+                PushedPrediction.project_id == project_id,
+                PushedPrediction.task_id == task_id,
+                PushedPrediction.version == version,
+            )
+        )
