@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Integer, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError
@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 from config.errors import ConfigurationError
 
+BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 READ_ONLY = "spanloop_read_only"
 

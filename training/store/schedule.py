@@ -18,7 +18,7 @@ class Schedule:
         self._session = session
 
     def claim(self, name: str, project_id: int, *, every: timedelta, now: datetime) -> bool:
-        """True for exactly one caller when `name` is due; the next time is `every` from now, so a miss is made up once."""
+        """True for exactly one caller when `name` is due; it is due again `every` from now: misses are made up once."""
         row = self._session.get(DueTime, (name, project_id), populate_existing=True)
         if row is None:
             try:

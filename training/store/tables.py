@@ -8,10 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -21,11 +19,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from training.store.database import JSON_DOCUMENT, UtcDateTime
+from training.store.database import BIG_ID, JSON_DOCUMENT, UtcDateTime
 
 Json = dict[str, Any]
 JsonRows = list[dict[str, Any]]
-BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def new_id() -> str:

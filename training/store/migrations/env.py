@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alembic import context
+from sqlalchemy import JSON, BigInteger
 
 from training.store.database import UtcDateTime
 from training.store.tables import Base
 
 
 def render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
-    """Write our column type by its short name into new migrations."""
-    if kind == "type" and isinstance(item, UtcDateTime):
-        autogen_context.imports.add("from training.store.database import UtcDateTime")
-        return "UtcDateTime()"
-    return False
+    """Write our column types by their short names into new migrations."""
+    names = {UtcDateTime: "UtcDateTime()", JSON: "JSON_DOCUMENT", BigInteger: "BIG_ID"}
+    name = names.get(type(item)) if kind == "type" else None
+    if name is None:
+        return False
+    autogen_context.imports.add(f"from training.store.database import {name.removesuffix('()')}")
+    return name
 
 
 context.configure(
