@@ -69,3 +69,11 @@ class FeedbackRows:
                 .where(ClassificationFeedback.withdrawn.is_(False))
                 .values(incorporated_in_training=True)
             )
+
+    def clear_incorporated(self, project_id: int, text_id: int) -> None:
+        """Note that what was learnt from this text is out of date."""
+        self._session.execute(
+            update(ClassificationFeedback)
+            .where(ClassificationFeedback.project_id == project_id, ClassificationFeedback.text_id == text_id)
+            .values(incorporated_in_training=False)
+        )

@@ -37,6 +37,10 @@ class Models:
                 return model
         raise NotFound(f"project {project_id} has no model {name!r}; `spanloop models list` shows those there are")
 
+    def by_version(self, project_id: int, version: str) -> MLModel | None:
+        """The project's version with this version string."""
+        return self._session.scalar(select(MLModel).where(MLModel.project_id == project_id, MLModel.version == version))
+
     def of_project(self, project_id: int) -> Sequence[MLModel]:
         """The project's versions, newest first."""
         return self._session.scalars(

@@ -1,0 +1,276 @@
+"""What comes in becomes rows: tasks, annotations, deletions. The one way in, for webhooks and pulls alike.
+
+Every function runs within the caller's unit of work, which holds the project's lock, and may run twice without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from training.feedback import judge_correct, revision_of
+from training.partition import ensure_text
+from training.policy import parse_settings
+from training.spans import ScoredSpan, Span, SpanProblem, find_problems, parse_spans
+from training.store.tables import (
+    Annotation,
+    ClassificationFeedback,
+    MLClassificationResult,
+    PredictionKind,
+    Project,
+    Task,
+)
+from training.store.unit_of_work import UnitOfWork
+from training.verification import refresh_example
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTask:
+    """A task as Label Studio holds it; `text` is None where it has no usable text, and `problem` says why."""
+
+    id: int
+    text: str | None
+    problem: str | None
+    is_labeled: bool
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPrediction:
+    """The prediction an annotator started from."""
+
+    id: int
+    version: str
+    spans: tuple[ScoredSpan, ...]
+    score: float | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who annotated: a key that stays, and a name to show."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAnnotation:
+    """An annotation as Label Studio holds it; `parent` is what `parent_prediction` names, if it could be had."""
+
+    id: int
+    task_id: int
+    spans: tuple[Span, ...]
+    problems: tuple[SpanProblem, ...]
+    was_cancelled: bool
+    ground_truth: bool
+    lead_time: float | None
+    person: Person | None
+    parent_prediction: int | None
+    parent: SeenPrediction | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datetime) -> Task:
+    """Mirror a task, giving its text a part at first sight."""
+    text = ensure_text(uow, project, seen.text, now=now) if seen.text is not None else None
+    text_id = text.id if text else None
+    task = uow.texts.find_task(project.id, seen.id)
+    if task is None:
+        return uow.texts.add_task(
+            Task(
+                project_id=project.id,
+                id=seen.id,
+                text_id=text_id,
+                problem=seen.problem,
+                proposal=None,
+                is_labeled=seen.is_labeled,
+                updated_at=seen.updated_at,
+                deleted_at=None,
+            )
+        )
+    if task.deleted_at is not None or seen.updated_at < task.updated_at:
+        return task
+    task.is_labeled, task.updated_at, task.problem = seen.is_labeled, seen.updated_at, seen.problem
+    if task.text_id != text_id:
+        _move_to_text(uow, project, task, text_id, now=now)
+    return task
+
+
+def _move_to_text(uow: UnitOfWork, project: Project, task: Task, text_id: int | None, *, now: datetime) -> None:
+    # Somebody edited the task's data: its annotations speak of the new text from now on.
+    old, task.text_id = task.text_id, text_id
+    for annotation in uow.annotations.of_task(project.id, task.id):
+        annotation.text_id = text_id
+    uow.session.flush()
+    for changed in (old, text_id):
+        if changed is not None:
+            refresh_example(uow, project, changed, now=now)
+
+
+def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *, now: datetime) -> bool:
+    """Mirror an annotation and what follows from it; False where a newer state or a deletion is known already.
+
+    Its task has been recorded before. The newest `updated_at` wins; a deletion is final (rule 2).
+    """
+    known = uow.annotations.find(project.id, seen.id)
+    if known is not None and (known.deleted or known.updated_at > seen.updated_at):
+        return False
+    task = uow.texts.find_task(project.id, seen.task_id)
+    text_id = task.text_id if task else None
+    row = known or Annotation(project_id=project.id, id=seen.id, deleted=False, created_at=seen.created_at)
+    _fill_annotation(uow, project, row, seen, text_id)
+    if known is None:
+        uow.annotations.add(row)
+    uow.session.flush()
+    if task is not None:
+        _recount_finished(uow, project, task)
+    if text_id is not None:
+        _record_feedback(uow, project, row, seen, task)
+        refresh_example(uow, project, text_id, now=now)
+    return True
+
+
+def _fill_annotation(
+    uow: UnitOfWork, project: Project, row: Annotation, seen: SeenAnnotation, text_id: int | None
+) -> None:
+    problems = list(seen.problems)
+    if text_id is not None:
+        reported = {(problem.span, problem.problem) for problem in problems}
+        found = find_problems(uow.texts.get_text(text_id).text, seen.spans, project.labels)
+        problems += [problem for problem in found if (problem.span, problem.problem) not in reported]
+    person = seen.person
+    row.task_id, row.text_id = seen.task_id, text_id
+    row.contributor_id = uow.projects.contributor("annotator", person.key, person.name).id if person else None
+    row.spans = [span.to_json() for span in seen.spans]
+    row.problems = [problem.to_json() for problem in problems]
+    row.was_cancelled, row.ground_truth, row.lead_time = seen.was_cancelled, seen.ground_truth, seen.lead_time
+    row.parent_prediction, row.updated_at = seen.parent_prediction, seen.updated_at
+    row.revision = revision_of(seen.spans, was_cancelled=seen.was_cancelled, ground_truth=seen.ground_truth)
+
+
+def _recount_finished(uow: UnitOfWork, project: Project, task: Task) -> None:
+    needed = parse_settings(project.settings).rule.annotators
+    standing = [a for a in uow.annotations.of_task(project.id, task.id) if not a.was_cancelled]
+    task.is_labeled = len(standing) >= needed
+
+
+def _record_feedback(
+    uow: UnitOfWork,
+    project: Project,
+    annotation: Annotation,
+    seen: SeenAnnotation,
+    task: Task | None,
+) -> None:
+    result = _keep_result(uow, project, annotation, seen.parent, task) if seen.parent else None
+    row = uow.feedback.of_annotation(project.id, annotation.id)
+    shown = [span.span for span in seen.parent.spans] if seen.parent else None
+    if row is None:
+        row = uow.feedback.add(
+            ClassificationFeedback(
+                project_id=project.id,
+                annotation_id=annotation.id,
+                text_id=annotation.text_id,
+                is_correct=None,
+                corrected_entities=[],
+                notes="",
+                incorporated_in_training=False,
+                created_at=seen.created_at,
+                updated_at=seen.updated_at,
+                withdrawn=False,
+            )
+        )
+    elif seen.parent is None and row.result_id is not None and seen.parent_prediction is not None:
+        # The prediction is gone from Label Studio by now; what it showed was kept at the first submit.
+        shown = list(parse_spans(uow.feedback.get_result(row.result_id).entities))
+    row.result_id = result.id if result else row.result_id
+    row.task_id, row.text_id, row.contributor_id = annotation.task_id, annotation.text_id, annotation.contributor_id
+    row.is_correct = judge_correct(seen.spans, shown, was_cancelled=seen.was_cancelled)
+    row.corrected_entities = annotation.spans
+    row.lead_time, row.updated_at, row.withdrawn = seen.lead_time, seen.updated_at, False
+
+
+def _keep_result(
+    uow: UnitOfWork,
+    project: Project,
+    annotation: Annotation,
+    shown: SeenPrediction,
+    task: Task | None,
+) -> MLClassificationResult:
+    known = uow.feedback.find_result(project.id, shown.id)
+    if known is not None:
+        return known
+    model = uow.models.by_version(project.id, shown.version)
+    proposed = task is not None and task.proposal is not None
+    return uow.feedback.add_result(
+        MLClassificationResult(
+            project_id=project.id,
+            text_id=annotation.text_id,
+            task_id=annotation.task_id,
+            prediction_id=shown.id,
+            model_id=model.id if model else None,
+            model_version=shown.version,
+            kind=PredictionKind.PROPOSAL if proposed else PredictionKind.MODEL,
+            entities=[span.to_json() for span in shown.spans],
+            score=shown.score,
+            contributor_id=annotation.contributor_id,
+            processing_time_ms=None,
+            created_at=shown.created_at,
+        )
+    )
+
+
+def record_deletions(uow: UnitOfWork, project: Project, annotation_ids: Iterable[int], *, now: datetime) -> int:
+    """Mark annotations as deleted, for good, also ones not seen before; returns how many were standing."""
+    standing = 0
+    for annotation_id in annotation_ids:
+        row = uow.annotations.find(project.id, annotation_id)
+        if row is None:
+            uow.annotations.add(_tombstone(project.id, annotation_id, now))
+        elif not row.deleted:
+            standing += 1
+            _delete_annotation(uow, project, row, now=now)
+    return standing
+
+
+def _tombstone(project_id: int, annotation_id: int, now: datetime) -> Annotation:
+    return Annotation(
+        project_id=project_id,
+        id=annotation_id,
+        spans=[],
+        problems=[],
+        was_cancelled=False,
+        ground_truth=False,
+        revision="",
+        created_at=now,
+        updated_at=now,
+        deleted=True,
+    )
+
+
+def _delete_annotation(uow: UnitOfWork, project: Project, row: Annotation, *, now: datetime) -> None:
+    row.deleted = True
+    feedback = uow.feedback.of_annotation(project.id, row.id)
+    if feedback is not None:
+        feedback.withdrawn, feedback.updated_at = True, now
+    uow.session.flush()
+    task = uow.texts.find_task(project.id, row.task_id) if row.task_id is not None else None
+    if task is not None:
+        _recount_finished(uow, project, task)
+    if row.text_id is not None:
+        refresh_example(uow, project, row.text_id, now=now)
+
+
+def record_task_deletions(uow: UnitOfWork, project: Project, task_ids: Iterable[int], *, now: datetime) -> int:
+    """Mark tasks and their annotations as deleted; returns how many tasks were standing."""
+    standing = 0
+    for task_id in task_ids:
+        task = uow.texts.find_task(project.id, task_id)
+        if task is None or task.deleted_at is not None:
+            continue
+        standing += 1
+        record_deletions(uow, project, [a.id for a in uow.annotations.of_task(project.id, task_id)], now=now)
+        task.deleted_at = now
+    return standing

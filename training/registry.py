@@ -1,0 +1,144 @@
+"""Versions of a project's model: registering them, and the one way to change which is live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from config.errors import Conflict, GateRefused, NotFound
+from training.artefacts import StoredArtefact
+from training.evaluate import Scores
+from training.gate import Verdict
+from training.pipeline import PipelineSpec
+from training.store.tables import MLModel, ModelActivation, ModelMetric, Project
+from training.store.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained pipeline with its figures on the test part, ready to be registered."""
+
+    spec: PipelineSpec
+    artefact: StoredArtefact
+    scores: Scores
+    verdict: Verdict
+    parent_id: str | None
+
+
+def version_string(number: int) -> str:
+    """The string that Label Studio knows a version by: its backend's title and its predictions' `model_version`."""
+    return f"spanloop-v{number}"
+
+
+def register_base(uow: UnitOfWork, project: Project, spec: PipelineSpec, *, now: datetime) -> MLModel:
+    """Register version 0, base model and patterns, and put it live; does nothing where it exists (rule 7)."""
+    live = uow.models.live(project.id)
+    if live is not None:
+        return live
+    number = uow.models.next_number(project.id)
+    model = uow.models.add(_new_model(project.id, number, spec, now=now))
+    activate(uow, project.id, model.id, by="setup", reason="version 0", now=now)
+    project.announced_model_id = model.id
+    return model
+
+
+def register_candidate(uow: UnitOfWork, project: Project, candidate: Candidate, *, now: datetime) -> MLModel:
+    """Register a trained version with its figures; which version is live does not change."""
+    scores = candidate.scores
+    model = _new_model(project.id, uow.models.next_number(project.id), candidate.spec, now=now)
+    model.path, model.checksum = candidate.artefact.path, candidate.artefact.checksum
+    model.size_bytes, model.parent_id = candidate.artefact.size, candidate.parent_id
+    model.metrics, model.verdict = scores.to_json(), candidate.verdict.to_json()
+    model.precision, model.recall, model.f1_score = scores.precision, scores.recall, scores.f1
+    model.trained_at = now
+    uow.models.add(model)
+    uow.models.add_metrics(_metrics(model, scores, now=now))
+    return model
+
+
+def _new_model(project_id: int, number: int, spec: PipelineSpec, *, now: datetime) -> MLModel:
+    return MLModel(
+        project_id=project_id,
+        number=number,
+        version=version_string(number),
+        is_active=False,
+        is_production=False,
+        spec=spec.to_json(),
+        label_mapping=dict(spec.label_mapping),
+        created_at=now,
+    )
+
+
+def _metrics(model: MLModel, scores: Scores, *, now: datetime) -> list[ModelMetric]:
+    overall = {"precision": scores.precision, "recall": scores.recall, "f1_score": scores.f1}
+    rows = [(name, "", value, scores.support) for name, value in overall.items()]
+    for label, found in scores.per_label.items():
+        of_label = {"precision": found.precision, "recall": found.recall, "f1_score": found.f1}
+        rows += [(name, label, value, found.support) for name, value in of_label.items()]
+    return [
+        ModelMetric(
+            project_id=model.project_id,
+            model_id=model.id,
+            name=name,
+            label=label,
+            value=value,
+            support=support,
+            recorded_at=now,
+        )
+        for name, label, value, support in rows
+    ]
+
+
+def activate(
+    uow: UnitOfWork, project_id: int, model_id: str, *, by: str, reason: str, now: datetime
+) -> ModelActivation | None:
+    """Make a version the project's live one; None where it is that already.
+
+    Raises GateRefused for a version that its gate refused, unless `reason` says why it goes live all the same;
+    Conflict for a version of another project.
+    """
+    uow.projects.lock(project_id)
+    model = uow.models.get(model_id)
+    if model.project_id != project_id:
+        raise Conflict(f"model {model.version} belongs to project {model.project_id}, not to {project_id}")
+    if _was_refused(model.verdict) and not reason.strip():
+        raise GateRefused(
+            f"the gate refused {model.version}: {'; '.join((model.verdict or {}).get('reasons', []))}. "
+            "Give a reason to put it live all the same"
+        )
+    live = uow.models.live(project_id)
+    if live is not None and live.id == model.id:
+        return None
+    uow.models.take_off(project_id)
+    uow.session.flush()
+    model.is_active = model.is_production = True
+    activation = ModelActivation(
+        project_id=project_id,
+        model_id=model.id,
+        previous_model_id=live.id if live else None,
+        by=by,
+        reason=reason,
+        activated_at=now,
+    )
+    uow.models.add_activation(activation)
+    return activation
+
+
+def _was_refused(verdict: dict[str, Any] | None) -> bool:
+    return verdict is not None and not verdict.get("passed", False)
+
+
+def rollback(uow: UnitOfWork, project_id: int, *, by: str, reason: str, now: datetime) -> ModelActivation:
+    """Put the version live that was live before this one first came; a second rollback goes one further back.
+
+    Raises NotFound where there was none.
+    """
+    live = uow.models.live(project_id)
+    for past in reversed(uow.models.activations(project_id)):
+        if live is not None and past.model_id == live.id and past.previous_model_id is not None:
+            why = reason.strip() or f"rollback from {live.version}"
+            done = activate(uow, project_id, past.previous_model_id, by=by, reason=why, now=now)
+            if done is not None:
+                return done
+    raise NotFound(f"project {project_id} has no earlier live version to go back to")
