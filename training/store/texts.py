@@ -135,6 +135,20 @@ class Texts:
             .order_by(Task.id)
         ).all()
 
+    def count_unpushed(self, project_id: int, version: str) -> int:
+        """How many tasks wait for an annotator without a prediction of this version."""
+        pushed = select(PushedPrediction.task_id).where(
+            PushedPrediction.project_id == project_id, PushedPrediction.version == version
+        )
+        query = select(func.count()).where(
+            Task.project_id == project_id,
+            Task.deleted_at.is_(None),
+            Task.is_labeled.is_(False),
+            Task.text_id.is_not(None),
+            Task.id.not_in(pushed),
+        )
+        return self._session.scalar(query) or 0
+
     def pushed_task_ids(self, project_id: int, version: str) -> set[int]:
         """The tasks that got a prediction of this version."""
         return set(

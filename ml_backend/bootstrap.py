@@ -1,0 +1,78 @@
+"""The only wiring: settings in, ready services out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from training.artefacts import ArtefactStore
+
+from config.errors import ConfigurationError
+from config.settings import Settings, load_settings
+from ml_backend.queues import Doorbell, open_redis
+from sync.client import LabelStudio
+from training.run import Workshop
+from training.store.database import open_engine
+from training.store.unit_of_work import Store
+
+
+def utc_now() -> datetime:
+    """The present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that doors and jobs work with; each part is made when it is first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def store(self) -> Store:
+        """The training store."""
+        return Store(open_engine(self.settings.resolved_database_url))
+
+    @cached_property
+    def artefacts(self) -> ArtefactStore:
+        """Where models lie."""
+        return ArtefactStore(self.settings.resolved_artefacts_url)
+
+    @cached_property
+    def doorbell(self) -> Doorbell:
+        """The job queues. Raises ConfigurationError where no Redis is set."""
+        if not self.settings.redis_url:
+            raise ConfigurationError("no Redis is set: start the system with `make up`, or set SPANLOOP_REDIS_URL")
+        return Doorbell(open_redis(self.settings.redis_url))
+
+    @cached_property
+    def label_studio(self) -> LabelStudio:
+        """Label Studio. Raises ConfigurationError where none is set."""
+        url, key = self.settings.label_studio_url, self.settings.label_studio_api_key.get_secret_value()
+        if not url or not key:
+            raise ConfigurationError(
+                "no Label Studio is set: start the system with `make up`, or set LABEL_STUDIO_URL and "
+                "LABEL_STUDIO_API_KEY"
+            )
+        return LabelStudio(url, key, timeout=self.settings.label_studio_timeout_seconds)
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """What a training run works in."""
+        work_dir = Path(self.settings.data_dir).absolute() / "work"
+        work_dir.mkdir(parents=True, exist_ok=True)
+        return Workshop(store=self.store, artefacts=self.artefacts, work_dir=work_dir, clock=utc_now)
+
+
+_services: dict[int, Services] = {}
+
+
+def get_services() -> Services:
+    """This process's services; a forked child makes its own, since connections do not survive a fork."""
+    pid = os.getpid()
+    if pid not in _services:
+        _services.clear()
+        _services[pid] = Services(load_settings())
+    return _services[pid]

@@ -1,0 +1,132 @@
+"""The pipelines a web process serves: loaded aside, tried, swapped by one assignment (rule 11)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+from training.artefacts import ArtefactStore
+from training.pipeline import Pipeline
+
+from config.errors import ModelUnavailable, SpanloopError
+from config.log import get_logger
+from training.run import open_version
+from training.spans import Prediction
+from training.store.tables import MLModel
+from training.store.unit_of_work import Store
+
+log = get_logger(__name__)
+TRIAL_TEXTS = ("", "Ms Ada Byron, 12 High Street, called on 1 May.")
+RETRY_SECONDS = 30.0
+
+
+@dataclass
+class LoadedModel:
+    """A version ready to serve; spaCy pipelines take one caller at a time."""
+
+    model_id: str
+    version: str
+    pipeline: Pipeline
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """What this version says of the texts, one prediction each, in order."""
+        with self._lock:
+            return self.pipeline.predict(texts)
+
+
+class ModelSlots:
+    """Holds each project's announced version, and its live one as soon as that is known."""
+
+    def __init__(self, store: Store, artefacts: ArtefactStore, *, poll_seconds: float) -> None:
+        self._store, self._artefacts, self._poll_seconds = store, artefacts, poll_seconds
+        self._loaded: dict[str, LoadedModel] = {}
+        self._serving: dict[int, LoadedModel] = {}
+        self._failed: dict[str, float] = {}
+        self._loading = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="model-slots", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look for new versions."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def announced(self, project_id: int) -> LoadedModel:
+        """The version that Label Studio is told of, or the last one that could be loaded.
+
+        Raises NotFound for an unknown project, ModelUnavailable where no version of it can be loaded.
+        """
+        with self._store.read() as uow:
+            project = uow.projects.get(project_id)
+            live = uow.models.live(project_id)
+            wanted = uow.models.get(project.announced_model_id) if project.announced_model_id else live
+        if wanted is None:
+            raise ModelUnavailable(
+                f"project {project_id} has no version yet; run `spanloop project adopt {project_id}`"
+            )
+        ready = self._loaded.get(wanted.id) or self._try_to_load(wanted)
+        if ready is not None:
+            self._serving[project_id] = ready
+            return ready
+        if project_id in self._serving:
+            return self._serving[project_id]
+        raise ModelUnavailable(
+            f"{wanted.version} of project {project_id} cannot be loaded; see the log of the web process"
+        )
+
+    def look(self) -> None:
+        """Load what is wanted and not there, forget what nobody wants; each project is looked at by itself."""
+        with self._store.read() as uow:
+            projects = uow.projects.all()
+            wanted: dict[str, MLModel] = {}
+            for project in projects:
+                live = uow.models.live(project.id)
+                if live is not None:
+                    wanted[live.id] = live
+                if project.announced_model_id:
+                    wanted[project.announced_model_id] = uow.models.get(project.announced_model_id)
+        for model in wanted.values():
+            if model.id not in self._loaded:
+                self._try_to_load(model)
+        kept = set(wanted) | {loaded.model_id for loaded in self._serving.values()}
+        for model_id in set(self._loaded) - kept:
+            self._loaded.pop(model_id, None)
+        for project in projects:
+            announced = self._loaded.get(project.announced_model_id or "")
+            if announced is not None:
+                self._serving[project.id] = announced
+
+    def _try_to_load(self, model: MLModel) -> LoadedModel | None:
+        with self._loading:
+            if model.id in self._loaded:
+                return self._loaded[model.id]
+            if time.monotonic() - self._failed.get(model.id, -RETRY_SECONDS) < RETRY_SECONDS:
+                return None
+            try:
+                loaded = LoadedModel(model.id, model.version, open_version(model, self._artefacts))
+                loaded.predict(TRIAL_TEXTS)
+            except SpanloopError as error:
+                self._failed[model.id] = time.monotonic()
+                log.error("version_cannot_be_loaded", version=model.version, code=error.code, reason=error.message)
+                return None
+            self._failed.pop(model.id, None)
+            self._loaded[model.id] = loaded
+            log.info("version_loaded", project_id=model.project_id, version=model.version)
+            return loaded
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self.look()
+            except SQLAlchemyError as error:
+                log.warning("store_unreachable", error=type(error).__name__)
+            if self._stop.wait(self._poll_seconds):
+                return

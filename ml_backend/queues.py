@@ -1,0 +1,71 @@
+"""The doorbell: RQ queues on Redis. Losing Redis loses nothing, since the database says what is to be done."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from config.errors import RedisUnavailable
+from config.log import get_logger
+
+log = get_logger(__name__)
+# A bell that was rung and never answered (its worker died) can be rung again after this.
+BELL_SECONDS = 30
+
+
+class QueueName(StrEnum):
+    """The queues, each with a worker of its own, so that a long run never holds up an annotator's feedback."""
+
+    SYNC = "sync"
+    TRAINING = "training"
+    REFRESH = "refresh"
+
+
+class Doorbell:
+    """Rings for a job by its name; rung twice before the job starts, it is put into the queue once."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    def ring(self, job: str, *args: int | str | bool, queue: QueueName, timeout: int) -> bool:
+        """Put `ml_backend.jobs.<job>` into the queue; False where it waits there already.
+
+        Raises RedisUnavailable; the scheduler's next tick rings again.
+        """
+        key = bell_key(job, *args)
+        try:
+            if not self.redis.set(key, "1", nx=True, ex=BELL_SECONDS):
+                return False
+            Queue(queue, connection=self.redis, serializer=JSONSerializer).enqueue_call(
+                f"ml_backend.jobs.{job}",
+                args=args,
+                timeout=timeout,
+                result_ttl=0,
+                failure_ttl=3600,
+            )
+        except RedisError as error:
+            raise RedisUnavailable(
+                f"Redis does not answer ({type(error).__name__}); jobs start once it is back"
+            ) from error
+        return True
+
+    def answer(self, job: str, *args: int | str | bool) -> None:
+        """Say that the job has started: whoever rings from now on means a new one."""
+        try:
+            self.redis.delete(bell_key(job, *args))
+        except RedisError as error:
+            log.warning("bell_not_answered", job=job, error=type(error).__name__)
+
+
+def bell_key(job: str, *args: int | str | bool) -> str:
+    """The Redis key that stands while a job waits to be started."""
+    return ":".join(["spanloop", "bell", job, *map(str, args)])
+
+
+def open_redis(url: str) -> Redis:
+    """A client for the job queues. Short waits only: nobody stands in line for a doorbell."""
+    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=30)

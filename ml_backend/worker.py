@@ -1,0 +1,57 @@
+"""A worker for one queue: `python -m ml_backend.worker sync`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from redis.exceptions import RedisError
+from rq import Queue, Worker
+from rq.serializers import JSONSerializer
+
+from config.errors import ConfigurationError, SpanloopError
+from config.log import get_logger, set_up_logging
+from ml_backend import jobs  # noqa: F401 (loaded before the fork, so that a job starts in milliseconds)
+from ml_backend.bootstrap import get_services
+from ml_backend.queues import QueueName
+
+log = get_logger(__name__)
+RETRY_SECONDS = 2.0
+
+
+def run_worker(queue: QueueName, *, burst: bool = False) -> None:
+    """Work on a queue until told to stop; with `burst`, until it is empty. Waits for Redis where it is away."""
+    connection = get_services().doorbell.redis
+    while True:
+        try:
+            worker = Worker(
+                [Queue(queue, connection=connection, serializer=JSONSerializer)],
+                connection=connection,
+                serializer=JSONSerializer,
+            )
+            worker.work(burst=burst, logging_level=None, with_scheduler=False)
+            return
+        except RedisError as error:
+            if burst:
+                raise
+            log.warning("redis_unreachable", queue=queue.value, error=type(error).__name__)
+            time.sleep(RETRY_SECONDS)
+
+
+def main() -> int:
+    """Run the worker that the command line names."""
+    try:
+        name = sys.argv[1] if len(sys.argv) == 2 else ""
+        if name not in list(QueueName):
+            raise ConfigurationError(f"name one queue of {', '.join(QueueName)}, e.g. python -m ml_backend.worker sync")
+        settings = get_services().settings
+        set_up_logging(level=settings.log_level, as_json=settings.log_json)
+        run_worker(QueueName(name))
+    except SpanloopError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
