@@ -11,14 +11,13 @@ from config.log import get_logger
 from ml_backend.model_slot import LoadedModel
 from sync.convert import to_regions
 from sync.labelling import LabellingConfig, text_of
-from training.spans import Prediction, ScoredSpan, parse_spans
+from training.rescoring import propose
+from training.spans import Prediction
 
 log = get_logger(__name__)
 NOTHING = Prediction((), 1.0)
-# Label Studio serves the lowest score first: what somebody proposed waits for a person, not for a model.
-PROPOSAL_SCORE = 0.0
 
-Proposals = Mapping[int, Sequence[Mapping[str, Any]]]
+Proposals = Mapping[int, list[dict[str, Any]]]
 
 
 class SpanloopModel(LabelStudioMLBase):
@@ -56,7 +55,7 @@ class SpanloopModel(LabelStudioMLBase):
 
     def _proposed(self, task: Mapping[str, Any]) -> Prediction | None:
         rows = self._proposals.get(task.get("id", -1))
-        return None if rows is None else proposal_prediction(rows)
+        return None if rows is None else propose(rows)
 
     def _answer(self, text: str, prediction: Prediction) -> dict[str, Any]:
         return {
@@ -64,9 +63,3 @@ class SpanloopModel(LabelStudioMLBase):
             "score": prediction.score,
             "model_version": self._model.version,
         }
-
-
-def proposal_prediction(rows: Sequence[Mapping[str, Any]]) -> Prediction:
-    """What a proposal shows: its spans, each certain, and the score that brings its task up first."""
-    spans = parse_spans(dict(row) for row in rows)
-    return Prediction(tuple(ScoredSpan(s.start, s.end, s.label, 1.0, "proposal") for s in spans), PROPOSAL_SCORE)

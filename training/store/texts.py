@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
@@ -101,22 +101,17 @@ class Texts:
         )
         return {task_id: proposal for task_id, proposal in self._session.execute(query) if proposal is not None}
 
-    def unfinished(self, project_id: int, *, chunk: int = 1000) -> Iterator[Sequence[tuple[Task, str]]]:
-        """The tasks that wait for an annotator with their texts, chunk by chunk in order of id."""
-        last = -1
-        while True:
-            rows = self._session.execute(
-                select(Task, TextRow.text)
-                .join(TextRow, Task.text_id == TextRow.id)
-                .where(Task.project_id == project_id, Task.deleted_at.is_(None), Task.is_labeled.is_(False))
-                .where(Task.id > last)
-                .order_by(Task.id)
-                .limit(chunk)
-            ).all()
-            if not rows:
-                return
-            yield [(task, text) for task, text in rows]
-            last = rows[-1][0].id
+    def unfinished(self, project_id: int, *, after: int, limit: int) -> Sequence[tuple[Task, str]]:
+        """Up to `limit` tasks with ids over `after` that wait for an annotator, with their texts, by id."""
+        rows = self._session.execute(
+            select(Task, TextRow.text)
+            .join(TextRow, Task.text_id == TextRow.id)
+            .where(Task.project_id == project_id, Task.deleted_at.is_(None), Task.is_labeled.is_(False))
+            .where(Task.id > after)
+            .order_by(Task.id)
+            .limit(limit)
+        )
+        return [(task, text) for task, text in rows]
 
     def count_tasks(self, project_id: int) -> tuple[int, int]:
         """How many tasks there are, and how many of them are finished."""

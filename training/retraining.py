@@ -1,0 +1,51 @@
+"""Whether a run is due by a project's retraining policy, read from what stands in the store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from training.policy import Decision, parse_settings, should_train
+from training.run import request_run
+from training.store.tables import Project, RunStatus, TrainingBatch
+from training.store.unit_of_work import UnitOfWork
+
+TRIGGER = "policy"
+
+
+def decide(uow: UnitOfWork, project: Project, *, now: datetime) -> Decision:
+    """Whether a run starts by itself now, and why or why not."""
+    if uow.runs.active(project.id) is not None:
+        return Decision(False, "a run is under way")
+    counts = uow.examples.count(project.id)
+    runs = uow.runs.of_project(project.id, limit=20)
+    last_end = next((run.finished_at for run in runs if run.finished_at is not None), None)
+    return should_train(
+        parse_settings(project.settings),
+        newly_verified=counts.newly_verified,
+        verified=counts.verified,
+        seconds_since_last_change=_seconds(project.last_change_at or project.created_at, now),
+        seconds_since_last_run=None if last_end is None else _seconds(last_end, now),
+        failures_in_a_row=_failures_in_a_row([RunStatus(run.status) for run in runs]),
+    )
+
+
+def request_due_run(uow: UnitOfWork, project: Project, *, now: datetime) -> TrainingBatch | None:
+    """Ask for a run where the policy wants one; it goes live by itself where the project's `auto_promote` says so."""
+    if not decide(uow, project, now=now).train:
+        return None
+    promote = parse_settings(project.settings).auto_promote
+    return request_run(uow, project.id, trigger=TRIGGER, promote=promote, now=now)
+
+
+def _seconds(since: datetime, now: datetime) -> float:
+    return max((now - since).total_seconds(), 0.0)
+
+
+def _failures_in_a_row(statuses: list[RunStatus]) -> int:
+    """How many of the newest runs ended without a model, up to the last one that gave one."""
+    failures = 0
+    for status in statuses:
+        if status is RunStatus.COMPLETED:
+            return failures
+        failures += status in (RunStatus.FAILED, RunStatus.CANCELLED)
+    return failures
