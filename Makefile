@@ -19,7 +19,7 @@ help: ## List the targets
 
 .PHONY: up
 up: install $(LABEL_STUDIO) ## Start the whole system; Ctrl-C stops it
-	@exec $(BIN)/spanloop up $(ARGS)
+	@exec $(BIN)/python -m ml_backend.cli.up $(ARGS)
 
 .PHONY: demo
 demo: install ## Watch the loop learn from generated texts, against the system that `make up` started

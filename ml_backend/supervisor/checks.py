@@ -1,0 +1,89 @@
+"""Questions to running processes: do you do your work yet?"""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+import httpx
+import redis
+from rq import Queue, Worker
+
+from config.errors import ConfigurationError
+from ml_backend.supervisor.process import ReadyCheck, descendants
+
+ASK_SECONDS = 1.0
+
+
+def http_ok(url: str, *, token: str = "") -> ReadyCheck:
+    """Ready when the address answers 200; with a token, when the token is accepted."""
+    headers = {"Authorization": f"Token {token}"} if token else {}
+
+    def ready(_pid: int, _age: float) -> bool:
+        try:
+            return httpx.get(url, headers=headers, timeout=ASK_SECONDS, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return ready
+
+
+def redis_answers(url: str) -> ReadyCheck:
+    """Ready when Redis answers a ping."""
+
+    def ready(_pid: int, _age: float) -> bool:
+        try:
+            with redis.Redis.from_url(url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    return ready
+
+
+def worker_listens(redis_url: str, queue: str) -> ReadyCheck:
+    """Ready when a worker of this process has announced itself for the queue."""
+
+    def ready(pid: int, _age: float) -> bool:
+        pids = {pid, *(process.pid for process in descendants(pid))}
+        try:
+            with redis.Redis.from_url(redis_url, socket_timeout=ASK_SECONDS) as client:
+                return any(worker.pid in pids for worker in Worker.all(queue=Queue(queue, connection=client)))
+        except redis.RedisError:
+            return False
+
+    return ready
+
+
+def check_port_free(host: str, port: int, *, setting: str) -> None:
+    """Raise ConfigurationError, naming the setting, where another program listens on the port."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} on {host} cannot be listened on ({error.strerror}); "
+                f"stop the program that uses it, or set {setting} to a free port"
+            ) from error
+
+
+def free_port(preferred: int | None = None) -> int:
+    """The preferred port where it is free on this machine's loopback, else any free one."""
+    for port in (preferred, 0):
+        if port is None:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ConfigurationError("no free port on 127.0.0.1")
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown."""
+    parts = urlsplit(url)
+    return url if parts.password is None else url.replace(f":{parts.password}@", ":…@", 1).replace("//:…@", "//", 1)

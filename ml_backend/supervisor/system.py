@@ -1,0 +1,209 @@
+"""What a whole system consists of: its complete settings, and the processes to start."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, TypeAdapter
+
+from config.errors import ConfigurationError, LabelStudioUnavailable, RedisUnavailable
+from config.settings import PREFIX, Settings
+from ml_backend.supervisor.checks import (
+    check_port_free,
+    free_port,
+    http_ok,
+    redis_answers,
+    without_password,
+    worker_listens,
+)
+from ml_backend.supervisor.data_folder import DataFolder
+from ml_backend.supervisor.label_studio import label_studio_spec
+from ml_backend.supervisor.process import ProcessSpec
+from ml_backend.supervisor.redis_server import redis_spec
+
+QUEUES = ("sync", "training", "refresh")
+LOOPBACK = "127.0.0.1"
+
+# What another shell must know to find the running system; it goes into the env file where it is set.
+ADDRESSES = (
+    "database_url",
+    "redis_url",
+    "artefacts_url",
+    "host",
+    "port",
+    "backend_url",
+    "backend_user",
+    "backend_password",
+    "label_studio_url",
+    "label_studio_api_key",
+    "label_studio_port",
+    "label_studio_email",
+    "label_studio_password",
+)
+
+
+def complete_settings(settings: Settings, folder: DataFolder) -> Settings:
+    """The settings of the system on this folder, with what was missing made and remembered.
+
+    Strongest first: what is set in `settings`, the env file, fresh secrets and ports. Needs the folder's lock.
+    """
+    known = _from_env_file(folder)
+    chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
+    values = {**known, **{name: value for name, value in chosen.items() if _plain(value) != ""}}
+    own: dict[str, Any] = folder.memory()
+    values["data_dir"] = folder.path
+    values.setdefault("port", settings.port)
+    values.setdefault("label_studio_port", settings.label_studio_port)
+    values.setdefault("backend_password", SecretStr(secrets.token_urlsafe(24)))
+    _settle_redis(values, own)
+    _settle_label_studio(values, own)
+    folder.remember(own)
+    complete = settings.model_copy(update=values)
+    folder.write_env(env_values(complete, {name for name in ADDRESSES if name in values}))
+    return complete
+
+
+def _from_env_file(folder: DataFolder) -> dict[str, Any]:
+    written = folder.read_env()
+    known = {name: written.get(f"{PREFIX}{name}".upper(), "") for name in Settings.model_fields}
+    return {
+        name: TypeAdapter(annotation).validate_python(text)
+        for name, text in known.items()
+        if text and (annotation := Settings.model_fields[name].annotation) is not None
+    }
+
+
+def _settle_redis(values: dict[str, Any], own: dict[str, Any]) -> None:
+    """Give our own Redis its address, unless another one is named."""
+    named, mine = values.get("redis_url", ""), own.get("redis_url", "")
+    if named and named != mine:
+        return
+    parts = urlsplit(mine)
+    password = parts.password or secrets.token_urlsafe(24)
+    values["redis_url"] = own["redis_url"] = f"redis://:{password}@{LOOPBACK}:{free_port(parts.port)}/0"
+
+
+def _settle_label_studio(values: dict[str, Any], own: dict[str, Any]) -> None:
+    """Give our own Label Studio its address, login and API key, unless another one is named."""
+    named = values.get("label_studio_url", "")
+    key = _plain(values.get("label_studio_api_key", ""))
+    if named and named != own.get("label_studio_url"):
+        if key in ("", own.get("label_studio_token")):
+            raise ConfigurationError(
+                f"LABEL_STUDIO_URL is set to {named} but LABEL_STUDIO_API_KEY is not; set both or none"
+            )
+        return
+    if not named and key not in ("", own.get("label_studio_token")):
+        raise ConfigurationError("LABEL_STUDIO_API_KEY is set but LABEL_STUDIO_URL is not; set both or none")
+    own.setdefault("label_studio_token", secrets.token_hex(20))
+    own["label_studio_url"] = f"http://{LOOPBACK}:{values['label_studio_port']}"
+    values["label_studio_url"] = own["label_studio_url"]
+    values["label_studio_api_key"] = SecretStr(own["label_studio_token"])
+    values.setdefault("label_studio_password", SecretStr(secrets.token_urlsafe(12)))
+    values.setdefault("label_studio_email", Settings.model_fields["label_studio_email"].default)
+
+
+def env_values(settings: Settings, names: set[str]) -> dict[str, str]:
+    """These settings as the environment variables that they are read from, in the order of their declaration."""
+    return {
+        f"{PREFIX}{name}".upper(): _plain(getattr(settings, name)) for name in Settings.model_fields if name in names
+    }
+
+
+def _plain(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def plan_system(settings: Settings, folder: DataFolder) -> list[ProcessSpec]:
+    """The processes of the system, in starting order.
+
+    Raises ConfigurationError for a port in use or a missing program, RedisUnavailable or LabelStudioUnavailable
+    where the one that was named does not answer.
+    """
+    own = folder.memory()
+    check_port_free(settings.host, settings.port, setting="SPANLOOP_PORT")
+    specs = [migration_spec(settings, folder)]
+    if settings.redis_url == own.get("redis_url"):
+        specs.insert(0, redis_spec(settings.redis_url, data=folder.path / "redis", logs=folder.logs))
+    elif not redis_answers(settings.redis_url)(0, 0.0):
+        raise RedisUnavailable(
+            f"Redis at {without_password(settings.redis_url)} does not answer; start it, or remove SPANLOOP_REDIS_URL"
+        )
+    if settings.label_studio_url == own.get("label_studio_url"):
+        check_port_free(LOOPBACK, settings.label_studio_port, setting="SPANLOOP_LABEL_STUDIO_PORT")
+        specs.append(label_studio_spec(settings, data=folder.path / "label-studio", logs=folder.logs))
+    elif not http_ok(f"{settings.label_studio_url.rstrip('/')}/health")(0, 0.0):
+        raise LabelStudioUnavailable(
+            f"Label Studio at {settings.label_studio_url} does not answer; start it, or remove LABEL_STUDIO_URL "
+            "and LABEL_STUDIO_API_KEY to have one started here"
+        )
+    return [*specs, *our_specs(settings, folder)]
+
+
+def migration_spec(settings: Settings, folder: DataFolder) -> ProcessSpec:
+    """Brings the database up to date, then ends."""
+    return ProcessSpec(
+        name="migrate",
+        argv=(sys.executable, "-m", "ml_backend.supervisor.migrate"),
+        env=child_env(settings),
+        log=folder.logs / "migrate.log",
+        once=True,
+        ready_within=600,
+        where=without_password(settings.resolved_database_url),
+    )
+
+
+def our_specs(settings: Settings, folder: DataFolder) -> list[ProcessSpec]:
+    """The web process, a worker for each queue and the scheduler."""
+
+    def spec(name: str, *argv: str, **more: Any) -> ProcessSpec:
+        return ProcessSpec(
+            name=name,
+            argv=(sys.executable, "-m", *argv),
+            env=child_env(settings),
+            log=folder.logs / f"{name}.log",
+            needs=("redis", "migrate"),
+            **{"ready_within": 180, **more},
+        )
+
+    web = spec(
+        "web", *web_command(settings), ready=http_ok(f"{local_address(settings)}/health"), where=local_address(settings)
+    )  # fmt: skip
+    workers = [
+        spec(f"worker-{queue}", "ml_backend.worker", queue, ready=worker_listens(settings.redis_url, queue))
+        for queue in QUEUES
+    ]
+    return [web, *workers, spec("scheduler", "ml_backend.scheduler")]
+
+
+def web_command(settings: Settings) -> list[str]:
+    """How uvicorn is called."""
+    return [
+        "uvicorn",
+        "ml_backend.app:create_app",
+        "--factory",
+        f"--host={settings.host}",
+        f"--port={settings.port}",
+        f"--workers={settings.web_workers}",
+        "--no-access-log",
+        "--timeout-graceful-shutdown=5",
+        # A worker that loads a pipeline while the cores train may stay silent longer than the default 5 s.
+        "--timeout-worker-healthcheck=60",
+    ]
+
+
+def local_address(settings: Settings) -> str:
+    """The web process as this machine reaches it."""
+    host = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{host}:{settings.port}"
+
+
+def child_env(settings: Settings) -> Mapping[str, str]:
+    """The user's environment with the system's complete settings, so that no child can see other ones."""
+    complete = env_values(settings, set(ADDRESSES) | {"data_dir"} | settings.model_fields_set)
+    return {**os.environ, **complete, "PYTHONUNBUFFERED": "1"}
