@@ -70,7 +70,7 @@ class Inbox:
     def count_by_status(self) -> dict[str, int]:
         """How many events stand where."""
         rows = self._session.execute(select(Event.status, func.count()).group_by(Event.status))
-        return dict(rows)
+        return {str(status): number for status, number in rows}
 
     def list(self, *, status: EventStatus, limit: int = 100) -> Sequence[Event]:
         """Events of a status, newest first."""
