@@ -170,6 +170,43 @@ def read_project(row: Row) -> StoredProject:
     )
 
 
+def read_user(row: Row) -> User:
+    """A user from Label Studio's row. Raises InvalidInput."""
+    return User(id=whole(row, "id"), email=str(row.get("email") or row.get("username") or ""))
+
+
+def read_webhook(row: Row) -> Webhook:
+    """A webhook from Label Studio's row. Raises InvalidInput."""
+    return Webhook(
+        id=whole(row, "id"),
+        project_id=row.get("project"),
+        url=str(row.get("url") or ""),
+        is_active=bool(row.get("is_active")),
+        send_payload=bool(row.get("send_payload")),
+        send_for_all_actions=bool(row.get("send_for_all_actions")),
+        headers=dict(row.get("headers") or {}),
+    )
+
+
+def read_backend(row: Row) -> Backend:
+    """An ML backend from Label Studio's row. Raises InvalidInput."""
+    return Backend(
+        id=whole(row, "id"),
+        project_id=whole(row, "project"),
+        url=str(row.get("url") or ""),
+        title=str(row.get("title") or ""),
+        auth_method=str(row.get("auth_method") or "NONE"),
+        state=str(row.get("state") or ""),
+        error=row.get("error_message"),
+    )
+
+
+def read_view(row: Row) -> View:
+    """A tab from Label Studio's row. Raises InvalidInput."""
+    data = row.get("data") or {}
+    return View(id=whole(row, "id"), title=str(data.get("title") or ""), data=dict(data))
+
+
 def whole(row: Row, name: str) -> int:
     """The row's integer of this name. Raises InvalidInput."""
     value = row.get(name)
