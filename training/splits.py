@@ -25,7 +25,7 @@ VERSION = 1
 SAME = 0.5
 SKETCH_SIZE = 128
 BANDS, ROWS = 32, 4
-LONGEST_READ = 200_000
+LONGEST_READ = 100_000
 LONGEST_NORMALIZED = 1_000
 
 # Thai to Lao, Myanmar, Khmer, kana, Han: scripts that put no space between words.
