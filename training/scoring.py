@@ -1,0 +1,145 @@
+"""From raw evidence to confidence: scores between 0 and 1 that mean what they say.
+
+A span's raw probability is turned into a calibrated one by Platt scaling on its log-odds (Platt 1999, with his
+smoothed targets), a pattern's by how often it was right. The task's score is the confidence that the annotator will
+change nothing: every shown span is right and nothing was missed. Parameters are fitted on the dev part and stored
+with the model version as JSON; without any the defaults hold. No score is NaN, 0 or 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from training.spans import ScoredSpan
+
+LOWEST = 1e-6
+# Long texts have tiny task scores, whose order still matters.
+LOWEST_TASK = 1e-12
+# Fewer cases than this say too little to move a default.
+FEWEST_CASES = 20
+# A pattern's own score counts as much as this many observed spans.
+PATTERN_PRIOR = 4.0
+# What a pipeline without a trained recognizer is taken to know of what it does not find.
+BLIND_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """A logistic curve over log-odds: probability = 1 / (1 + exp(-(slope * log-odds + offset)))."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, log_odds: float) -> float:
+        """The calibrated probability."""
+        return _sigmoid(self.slope * log_odds + self.offset) if math.isfinite(log_odds) else 0.5
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The parameters of a version's scores: for model spans, whole tasks, and each label's patterns (right, found)."""
+
+    span: Platt = Platt()
+    task: Platt = Platt()
+    patterns: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def span_score(self, probability: float) -> float:
+        """Confidence in a span of the model, from the product of its actions' probabilities."""
+        return clip(self.span.apply(log_odds(probability)))
+
+    def pattern_score(self, label: str, raw: float) -> float:
+        """Confidence in a span of a pattern, from the recognizer's own score and how often it was right."""
+        right, found = self.patterns.get(label, (0, 0))
+        return clip((right + PATTERN_PRIOR * clip(raw)) / (found + PATTERN_PRIOR))
+
+    def task_score(self, spans: Iterable[ScoredSpan], log_nothing_missed: float) -> float:
+        """Confidence that no edit is needed, from the shown spans and the log-probability that none is missing."""
+        return clip(self.task.apply(task_log_odds(spans, log_nothing_missed)), lowest=LOWEST_TASK)
+
+    def to_json(self) -> dict[str, Any]:
+        """The parameters as stored with the version."""
+        return {
+            "span": [self.span.slope, self.span.offset],
+            "task": [self.task.slope, self.task.offset],
+            "patterns": {label: list(counts) for label, counts in self.patterns.items()},
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Calibration:
+        """The parameters back from what `to_json` gave; {} gives the defaults."""
+        return cls(
+            span=Platt(*row.get("span", ())),
+            task=Platt(*row.get("task", ())),
+            patterns={label: (int(right), int(found)) for label, (right, found) in row.get("patterns", {}).items()},
+        )
+
+
+def task_log_odds(spans: Iterable[ScoredSpan], log_nothing_missed: float) -> float:
+    """Log-odds that all spans are right and nothing is missed, were they independent."""
+    log_probability = sum(math.log(clip(span.score)) for span in spans) + log_nothing_missed
+    if math.isnan(log_probability):
+        return 0.0
+    log_probability = min(max(log_probability, -1e6), -1e-9)
+    return log_probability - math.log(-math.expm1(log_probability))
+
+
+def fit_platt(evidence: Sequence[float], right: Sequence[bool]) -> Platt:
+    """The Platt curve for log-odds and what came true; the default where the cases say too little."""
+    positives = sum(right)
+    negatives = len(right) - positives
+    if len(right) < FEWEST_CASES:
+        return Platt()
+    targets = np.where(np.asarray(right, dtype=bool), (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
+    slope, offset = _newton(np.asarray(evidence, dtype=float), targets)
+    # A curve that falls would turn the order around: the evidence was noise, so little more than the mean is kept.
+    if not (math.isfinite(slope) and math.isfinite(offset)) or slope <= 0:
+        return Platt(slope=0.01, offset=log_odds((positives + 1.0) / (len(right) + 2.0)))
+    return Platt(slope=slope, offset=offset)
+
+
+def _newton(x: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Logistic regression on one variable; a weak prior draws the slope towards 1, so that the fit is always finite."""
+    features = np.stack([x, np.ones_like(x)], axis=1)
+    prior, strength = np.array([1.0, 0.0]), np.diag([1.0, 0.1])
+    weights = prior.copy()
+    for _ in range(50):
+        expected = 1.0 / (1.0 + np.exp(-np.clip(features @ weights, -30, 30)))
+        gradient = features.T @ (expected - targets) + strength @ (weights - prior)
+        curvature = features.T @ (features * (expected * (1 - expected))[:, None]) + strength
+        change = np.linalg.solve(curvature, gradient)
+        weights = weights - change
+        if np.abs(change).max() < 1e-6:
+            break
+    return float(weights[0]), float(weights[1])
+
+
+def calibration_error(scores: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
+    """Expected calibration error: mean distance of score and accuracy over bins of equal count (0 is perfect)."""
+    if not scores:
+        return 0.0
+    order = np.argsort(np.asarray(scores, dtype=float), kind="stable")
+    values, hits = np.asarray(scores, dtype=float)[order], np.asarray(right, dtype=float)[order]
+    parts = [p for p in np.array_split(np.arange(len(values)), min(bins, len(values))) if len(p)]
+    return float(sum(len(p) * abs(values[p].mean() - hits[p].mean()) for p in parts) / len(values))
+
+
+def log_odds(probability: float) -> float:
+    """The log-odds of a probability, finite also at 0 and 1."""
+    if not math.isfinite(probability):
+        return 0.0
+    p = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))
+
+
+def clip(probability: float, *, lowest: float = LOWEST) -> float:
+    """The probability within the range of a score; a NaN counts as 0.5."""
+    return min(max(probability, lowest), 1 - LOWEST) if math.isfinite(probability) else 0.5
+
+
+def _sigmoid(value: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(max(value, -500.0), 500.0)))

@@ -1,0 +1,53 @@
+"""Cutting long texts into windows that fit the memory at hand, without cutting through what must stay whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from training.spans import Span
+
+# In characters; about 800 words of English. A convolutional encoder sees 4 tokens to each side, so little is lost at
+# a seam, and none of what is shorter is ever cut.
+WINDOW_CHARS = 4_000
+
+_SEAMS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\n\s*\n\s*",  # between paragraphs
+        r"\n\s*",  # between lines
+        r"[.!?。！？…]+[\"'”’)\]]*(?:\s+|(?<=[。！？]))",  # between sentences
+        r"\s+",  # between words
+    )
+)
+
+
+def cut_windows(text: str, *, size: int = WINDOW_CHARS, whole: Sequence[Span] = ()) -> list[tuple[int, int]]:
+    """The windows (start, end) that cover the text without gap or overlap, each of at most `size` characters.
+
+    A cut falls after a paragraph, else a line, a sentence or a word, and only where there is none of these anywhere.
+    It never falls inside one of the `whole` spans, unless that span alone is longer than a window.
+    """
+    windows = []
+    start = 0
+    while len(text) - start > size:
+        end = _find_cut(text, start, size=size, whole=whole)
+        windows.append((start, end))
+        start = end
+    windows.append((start, len(text)))
+    return windows
+
+
+def _find_cut(text: str, start: int, *, size: int, whole: Sequence[Span]) -> int:
+    limit = start + size
+    blocked = [span for span in whole if span.start < limit and span.end > start]
+    for end in _candidates(text, start + size // 2, limit):
+        if not any(span.start < end < span.end for span in blocked):
+            return end
+    across = [span.start for span in blocked if span.start < limit < span.end]
+    return min(across) if across and min(across) > start else limit
+
+
+def _candidates(text: str, earliest: int, limit: int) -> Iterator[int]:
+    for seam in _SEAMS:
+        yield from reversed([match.end() for match in seam.finditer(text, earliest, limit)])
