@@ -16,7 +16,8 @@ from rich.table import Table
 from config.errors import SpanloopError
 from config.settings import Settings, load_settings
 from ml_backend.supervisor.keeper import State
-from ml_backend.supervisor.supervisor import Supervisor
+from ml_backend.supervisor.supervisor import Plan, Supervisor
+from ml_backend.supervisor.system import plan_system
 
 # Makes sure that there is a project with pre-labelled texts, tells what it does, and returns the address of its
 # labelling page. Called with the settings of the running system.
@@ -30,10 +31,12 @@ def up() -> None:
     run_up(load_settings(), console=Console())
 
 
-def run_up(settings: Settings, *, console: Console, first_project: FirstProject | None = None) -> None:
+def run_up(
+    settings: Settings, *, console: Console, first_project: FirstProject | None = None, plan: Plan = plan_system
+) -> None:
     """Start the system, say where it is, and keep it running until somebody stops it."""
     announcer = _Announcer(console)
-    system = Supervisor(settings, listener=announcer)
+    system = Supervisor(settings, plan=plan, listener=announcer)
     stopper = _Stopper(system)
     try:
         _start(system, console)

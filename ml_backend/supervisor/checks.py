@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import Queue, Worker
 
 from config.errors import ConfigurationError
@@ -28,6 +30,16 @@ def http_ok(url: str, *, token: str = "") -> ReadyCheck:
     return ready
 
 
+def ask_redis(url: str) -> redis.Redis:
+    """A client that answers or fails at once; the default one tries for seconds, while the other checks wait."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=ASK_SECONDS,
+        socket_connect_timeout=ASK_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
 def redis_answers(url: str) -> ReadyCheck:
     """Ready when Redis answers a ping."""
 
@@ -47,7 +59,7 @@ def worker_listens(redis_url: str, queue: str) -> ReadyCheck:
     def ready(pid: int, _age: float) -> bool:
         pids = {pid, *(process.pid for process in descendants(pid))}
         try:
-            with redis.Redis.from_url(redis_url, socket_timeout=ASK_SECONDS) as client:
+            with ask_redis(redis_url) as client:
                 return any(worker.pid in pids for worker in Worker.all(queue=Queue(queue, connection=client)))
         except redis.RedisError:
             return False
@@ -83,7 +95,9 @@ def free_port(preferred: int | None = None) -> int:
     raise ConfigurationError("no free port on 127.0.0.1")
 
 
-def without_password(url: str) -> str:
-    """The address as it may be shown."""
+def without_login(url: str) -> str:
+    """The address as it may be shown: without user and password."""
+    if "@" not in url:
+        return url
     parts = urlsplit(url)
-    return url if parts.password is None else url.replace(f":{parts.password}@", ":…@", 1).replace("//:…@", "//", 1)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -5,8 +5,11 @@ The kernel's parent-death signal reaches direct children only, and asks; this fi
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+
+import psutil
 
 from ml_backend.supervisor.process import end_processes, tagged
 
@@ -24,6 +27,13 @@ class Guard:
             start_new_session=True,
         )
 
+    def watch(self, pid: int) -> None:
+        """Name a process to it; some programs, Redis among them, overwrite the tag that it looks for."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(f"{pid}\n".encode())
+                self._process.stdin.flush()
+
     def dismiss(self) -> None:
         """Send it home: everything has been stopped."""
         self._process.communicate(DONE, timeout=10)
@@ -31,8 +41,14 @@ class Guard:
 
 def main(tag: str) -> None:
     """Wait until the supervisor says it is done, or is gone; in that case end its processes."""
-    if sys.stdin.buffer.readline() != DONE:
-        end_processes(tagged(tag), grace=GRACE_SECONDS)
+    named = []
+    for line in sys.stdin.buffer:
+        if line == DONE:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            named.append(psutil.Process(int(line)))
+    # A Process remembers when it was born, so a number that was given away again does no harm.
+    end_processes([*tagged(tag), *(process for process in named if process.is_running())], grace=GRACE_SECONDS)
 
 
 if __name__ == "__main__":

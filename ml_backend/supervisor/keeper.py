@@ -93,11 +93,13 @@ class Keeper:
         tag: str,
         listener: Listener = lambda _name, _sentence: None,
         backoff: Backoff | None = None,
+        on_spawn: Callable[[int], None] = lambda _pid: None,
     ) -> None:
         self._slots = [_Slot(spec) for spec in specs]
         self._tag = tag
         self._listener = listener
         self._backoff = backoff or Backoff()
+        self._on_spawn = on_spawn
         self._all_ready = threading.Event()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
@@ -173,6 +175,7 @@ class Keeper:
 
     def _spawn(self, slot: _Slot) -> None:
         slot.child = Child(slot.spec, self._tag)
+        self._on_spawn(slot.child.pid)
         slot.move(State.STARTING)
 
     def _on_starting(self, slot: _Slot, child: Child) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.errors import ConfigurationError
-from ml_backend.supervisor.checks import redis_answers, without_password
+from ml_backend.supervisor.checks import redis_answers, without_login
 from ml_backend.supervisor.data_folder import write_private
 from ml_backend.supervisor.process import ProcessSpec
 
@@ -59,5 +59,5 @@ def redis_spec(url: str, *, data: Path, logs: Path, program: Path | None = None)
         log=logs / "redis.log",
         ready=redis_answers(url),
         ready_within=30,
-        where=without_password(url),
+        where=without_login(url),
     )

@@ -59,7 +59,9 @@ class Supervisor:
         self.specs = self._plan(self.settings, self.folder)
         tag = f"{self.folder.path}|{secrets.token_hex(4)}"
         self._guard = Guard(tag)
-        self._keeper = Keeper(self.specs, tag=tag, listener=self._listener, backoff=self._backoff)
+        self._keeper = Keeper(
+            self.specs, tag=tag, listener=self._listener, backoff=self._backoff, on_spawn=self._guard.watch
+        )
         self._keeper.start()
 
     def wait(self) -> None:

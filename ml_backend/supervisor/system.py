@@ -18,7 +18,7 @@ from ml_backend.supervisor.checks import (
     free_port,
     http_ok,
     redis_answers,
-    without_password,
+    without_login,
     worker_listens,
 )
 from ml_backend.supervisor.data_folder import DataFolder
@@ -90,16 +90,17 @@ def _settle_redis(values: dict[str, Any], own: dict[str, Any]) -> None:
 
 def _settle_label_studio(values: dict[str, Any], own: dict[str, Any]) -> None:
     """Give our own Label Studio its address, login and API key, unless another one is named."""
-    named = values.get("label_studio_url", "")
-    key = _plain(values.get("label_studio_api_key", ""))
-    if named and named != own.get("label_studio_url"):
-        if key in ("", own.get("label_studio_token")):
-            raise ConfigurationError(
-                f"LABEL_STUDIO_URL is set to {named} but LABEL_STUDIO_API_KEY is not; set both or none"
-            )
-        return
-    if not named and key not in ("", own.get("label_studio_token")):
+    named, key = values.get("label_studio_url", ""), _plain(values.get("label_studio_api_key", ""))
+    other_url = named not in ("", own.get("label_studio_url"))
+    other_key = key not in ("", own.get("label_studio_token"))
+    if other_url and not other_key:
+        raise ConfigurationError(
+            f"LABEL_STUDIO_URL is set to {named} but LABEL_STUDIO_API_KEY is not; set both or none"
+        )
+    if other_key and not other_url:
         raise ConfigurationError("LABEL_STUDIO_API_KEY is set but LABEL_STUDIO_URL is not; set both or none")
+    if other_url:
+        return
     own.setdefault("label_studio_token", secrets.token_hex(20))
     own["label_studio_url"] = f"http://{LOOPBACK}:{values['label_studio_port']}"
     values["label_studio_url"] = own["label_studio_url"]
@@ -132,7 +133,7 @@ def plan_system(settings: Settings, folder: DataFolder) -> list[ProcessSpec]:
         specs.insert(0, redis_spec(settings.redis_url, data=folder.path / "redis", logs=folder.logs))
     elif not redis_answers(settings.redis_url)(0, 0.0):
         raise RedisUnavailable(
-            f"Redis at {without_password(settings.redis_url)} does not answer; start it, or remove SPANLOOP_REDIS_URL"
+            f"Redis at {without_login(settings.redis_url)} does not answer; start it, or remove SPANLOOP_REDIS_URL"
         )
     if settings.label_studio_url == own.get("label_studio_url"):
         check_port_free(LOOPBACK, settings.label_studio_port, setting="SPANLOOP_LABEL_STUDIO_PORT")
@@ -154,7 +155,7 @@ def migration_spec(settings: Settings, folder: DataFolder) -> ProcessSpec:
         log=folder.logs / "migrate.log",
         once=True,
         ready_within=600,
-        where=without_password(settings.resolved_database_url),
+        where=without_login(settings.resolved_database_url),
     )
 
 

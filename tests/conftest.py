@@ -1,0 +1,24 @@
+"""What all tests share: real servers on request, and last lines that say what was not tested here, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.live.redis import redis_server, redis_url
+
+__all__ = ["redis_server", "redis_url"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with each reason for skipping, and how many tests of which suite it took."""
+    skipped: Counter[tuple[str, str]] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        suite = "/".join(Path(report.nodeid.partition("::")[0]).parts[:2])
+        skipped[suite, reason.removeprefix("Skipped: ")] += 1
+    terminalreporter.section("not tested here" if skipped else "nothing was skipped")
+    for (suite, reason), count in sorted(skipped.items()):
+        terminalreporter.line(f"{suite}: {count} skipped: {reason}")
