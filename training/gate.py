@@ -1,4 +1,4 @@
-"""The gate: may a candidate serve in place of the live version? (rule 10) Pure; both were scored on the same test texts."""
+"""The gate: may a candidate serve in place of the live version? (rule 10) Both were scored on the same test texts."""
 
 from __future__ import annotations
 
