@@ -5,14 +5,14 @@ Every function runs within the caller's unit of work, which holds the project's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from training.feedback import judge_correct, revision_of
 from training.partition import ensure_text
 from training.policy import parse_settings
-from training.spans import ScoredSpan, Span, SpanProblem, find_problems, parse_spans
+from training.spans import ScoredSpan, Span, SpanProblem, find_problems, find_text_fault, parse_spans
 from training.store.tables import (
     Annotation,
     ClassificationFeedback,
@@ -75,8 +75,9 @@ class SeenAnnotation:
 
 def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datetime) -> Task:
     """Mirror a task, giving its text a part at first sight."""
-    text = ensure_text(uow, project, seen.text, now=now) if seen.text is not None else None
-    text_id = text.id if text else None
+    problem = seen.problem or (find_text_fault(seen.text) if seen.text is not None else None)
+    usable = seen.text is not None and problem is None
+    text_id = ensure_text(uow, project, seen.text or "", now=now).id if usable else None
     task = uow.texts.find_task(project.id, seen.id)
     if task is None:
         return uow.texts.add_task(
@@ -84,7 +85,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
                 project_id=project.id,
                 id=seen.id,
                 text_id=text_id,
-                problem=seen.problem,
+                problem=problem,
                 proposal=None,
                 is_labeled=seen.is_labeled,
                 updated_at=seen.updated_at,
@@ -93,21 +94,32 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
         )
     if task.deleted_at is not None or seen.updated_at < task.updated_at:
         return task
-    task.is_labeled, task.updated_at, task.problem = seen.is_labeled, seen.updated_at, seen.problem
+    task.is_labeled, task.updated_at, task.problem = seen.is_labeled, seen.updated_at, problem
     if task.text_id != text_id:
         _move_to_text(uow, project, task, text_id, now=now)
     return task
 
 
 def _move_to_text(uow: UnitOfWork, project: Project, task: Task, text_id: int | None, *, now: datetime) -> None:
-    # Somebody edited the task's data: its annotations speak of the new text from now on.
-    old, task.text_id = task.text_id, text_id
+    # Somebody edited the task's data: its annotations speak of the new text from now on, its proposal of none.
+    old, task.text_id, task.proposal = task.text_id, text_id, None
     for annotation in uow.annotations.of_task(project.id, task.id):
-        annotation.text_id = text_id
+        _move_annotation(uow, project, annotation, text_id)
     uow.session.flush()
     for changed in (old, text_id):
         if changed is not None:
             refresh_example(uow, project, changed, now=now)
+
+
+def _move_annotation(uow: UnitOfWork, project: Project, annotation: Annotation, text_id: int | None) -> None:
+    spans = parse_spans(annotation.spans)
+    outdated = [problem.to_json() for problem in _problems_in(uow, project, annotation.text_id, spans)]
+    found = [problem.to_json() for problem in _problems_in(uow, project, text_id, spans)]
+    annotation.problems = [row for row in annotation.problems if row not in outdated] + found
+    annotation.text_id = text_id
+    feedback = uow.feedback.of_annotation(project.id, annotation.id)
+    if feedback is not None and text_id is not None:
+        feedback.text_id = text_id
 
 
 def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *, now: datetime) -> bool:
@@ -119,6 +131,8 @@ def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *
     if known is not None and (known.deleted or known.updated_at > seen.updated_at):
         return False
     task = uow.texts.find_task(project.id, seen.task_id)
+    if task is not None and task.deleted_at is not None:
+        return False
     text_id = task.text_id if task else None
     row = known or Annotation(project_id=project.id, id=seen.id, deleted=False, created_at=seen.created_at)
     _fill_annotation(uow, project, row, seen, text_id)
@@ -128,7 +142,7 @@ def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *
     if task is not None:
         _recount_finished(uow, project, task)
     if text_id is not None:
-        _record_feedback(uow, project, row, seen, task)
+        _record_feedback(uow, project, row, seen, task, text_id=text_id)
         refresh_example(uow, project, text_id, now=now)
     return True
 
@@ -136,11 +150,9 @@ def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *
 def _fill_annotation(
     uow: UnitOfWork, project: Project, row: Annotation, seen: SeenAnnotation, text_id: int | None
 ) -> None:
-    problems = list(seen.problems)
-    if text_id is not None:
-        reported = {(problem.span, problem.problem) for problem in problems}
-        found = find_problems(uow.texts.get_text(text_id).text, seen.spans, project.labels)
-        problems += [problem for problem in found if (problem.span, problem.problem) not in reported]
+    reported = {(problem.span, problem.problem) for problem in seen.problems}
+    found = _problems_in(uow, project, text_id, seen.spans)
+    problems = [*seen.problems, *(p for p in found if (p.span, p.problem) not in reported)]
     person = seen.person
     row.task_id, row.text_id = seen.task_id, text_id
     row.contributor_id = uow.projects.contributor("annotator", person.key, person.name).id if person else None
@@ -149,6 +161,10 @@ def _fill_annotation(
     row.was_cancelled, row.ground_truth, row.lead_time = seen.was_cancelled, seen.ground_truth, seen.lead_time
     row.parent_prediction, row.updated_at = seen.parent_prediction, seen.updated_at
     row.revision = revision_of(seen.spans, was_cancelled=seen.was_cancelled, ground_truth=seen.ground_truth)
+
+
+def _problems_in(uow: UnitOfWork, project: Project, text_id: int | None, spans: Sequence[Span]) -> list[SpanProblem]:
+    return [] if text_id is None else find_problems(uow.texts.get_text(text_id).text, spans, project.labels)
 
 
 def _recount_finished(uow: UnitOfWork, project: Project, task: Task) -> None:
@@ -163,6 +179,8 @@ def _record_feedback(
     annotation: Annotation,
     seen: SeenAnnotation,
     task: Task | None,
+    *,
+    text_id: int,
 ) -> None:
     result = _keep_result(uow, project, annotation, seen.parent, task) if seen.parent else None
     row = uow.feedback.of_annotation(project.id, annotation.id)
@@ -172,7 +190,7 @@ def _record_feedback(
             ClassificationFeedback(
                 project_id=project.id,
                 annotation_id=annotation.id,
-                text_id=annotation.text_id,
+                text_id=text_id,
                 is_correct=None,
                 corrected_entities=[],
                 notes="",
@@ -186,7 +204,7 @@ def _record_feedback(
         # The prediction is gone from Label Studio by now; what it showed was kept at the first submit.
         shown = list(parse_spans(uow.feedback.get_result(row.result_id).entities))
     row.result_id = result.id if result else row.result_id
-    row.task_id, row.text_id, row.contributor_id = annotation.task_id, annotation.text_id, annotation.contributor_id
+    row.task_id, row.text_id, row.contributor_id = annotation.task_id, text_id, annotation.contributor_id
     row.is_correct = judge_correct(seen.spans, shown, was_cancelled=seen.was_cancelled)
     row.corrected_entities = annotation.spans
     row.lead_time, row.updated_at, row.withdrawn = seen.lead_time, seen.updated_at, False
@@ -264,13 +282,16 @@ def _delete_annotation(uow: UnitOfWork, project: Project, row: Annotation, *, no
 
 
 def record_task_deletions(uow: UnitOfWork, project: Project, task_ids: Iterable[int], *, now: datetime) -> int:
-    """Mark tasks and their annotations as deleted; returns how many tasks were standing."""
+    """Mark tasks and their annotations as deleted, for good, also tasks not seen before; returns how many stood."""
     standing = 0
     for task_id in task_ids:
         task = uow.texts.find_task(project.id, task_id)
-        if task is None or task.deleted_at is not None:
-            continue
-        standing += 1
-        record_deletions(uow, project, [a.id for a in uow.annotations.of_task(project.id, task_id)], now=now)
-        task.deleted_at = now
+        if task is None:
+            uow.texts.add_task(
+                Task(project_id=project.id, id=task_id, is_labeled=False, updated_at=now, deleted_at=now)
+            )
+        elif task.deleted_at is None:
+            standing += 1
+            record_deletions(uow, project, [a.id for a in uow.annotations.of_task(project.id, task_id)], now=now)
+            task.deleted_at = now
     return standing

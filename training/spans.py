@@ -89,6 +89,16 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def find_text_fault(text: str) -> str | None:
+    """Why no database can hold this text, or None: a null character, or half of a surrogate pair."""
+    for place, character in enumerate(text):
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            return (
+                f"the text holds the character U+{ord(character):04X} at {place}, which cannot be stored; take it out"
+            )
+    return None
+
+
 def parse_spans(rows: Iterable[dict[str, Any]]) -> tuple[Span, ...]:
     """Stored spans as objects, sorted. Raises SpanInvalid where a row lacks a field or has a wrong type."""
     spans = []

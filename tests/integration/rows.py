@@ -8,8 +8,28 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any, TypeVar
 
-from training.spans import Span
-from training.store.tables import Event, EventStatus, Project, RunStatus, TrainingBatch
+from training.intake import (
+    Person,
+    SeenAnnotation,
+    SeenPrediction,
+    SeenTask,
+    record_annotation,
+    record_deletions,
+    record_task,
+    record_task_deletions,
+)
+from training.spans import ScoredSpan, Span, hash_text
+from training.store.examples import ExampleCounts
+from training.store.tables import (
+    ClassificationFeedback,
+    Event,
+    EventStatus,
+    Project,
+    RunStatus,
+    TextRow,
+    TrainingBatch,
+    TrainingDataset,
+)
 from training.store.unit_of_work import Store
 
 Answer = TypeVar("Answer")
@@ -93,3 +113,84 @@ def at_once(number: int, work: Callable[[int], Answer]) -> list[Answer]:
 
     with ThreadPoolExecutor(number) as threads:
         return list(threads.map(wait_and_work, range(number)))
+
+
+class Desk:
+    """Hands tasks and annotations in, as webhooks and pulls do; `at` is in seconds after NOW."""
+
+    def __init__(self, store: Store, project_id: int = 1, **project: Any) -> None:
+        self.store = store
+        self.project_id = add_project(store, project_id, **project)
+
+    def task(self, task_id: int, text: str | None, *, at: float = 0, problem: str | None = None) -> None:
+        """A task as it was at that time."""
+        with self.store.write() as uow:
+            project = uow.projects.lock(self.project_id)
+            record_task(uow, project, SeenTask(task_id, text, problem, False, later(at)), now=later(at))
+            uow.commit()
+
+    def annotate(self, annotation_id: int, task_id: int, *spans: Span, at: float = 1, **changes: Any) -> bool:
+        """An annotation as it was at that time; whether it was news."""
+        columns: dict[str, Any] = {
+            "problems": (),
+            "was_cancelled": False,
+            "ground_truth": False,
+            "lead_time": 3.5,
+            "person": Person("7", "ada"),
+            "parent_prediction": None,
+            "parent": None,
+            "created_at": NOW,
+            "updated_at": later(at),
+        }
+        seen = SeenAnnotation(id=annotation_id, task_id=task_id, spans=spans, **(columns | changes))
+        with self.store.write() as uow:
+            project = uow.projects.lock(self.project_id)
+            news = record_annotation(uow, project, seen, now=later(at))
+            uow.commit()
+        return news
+
+    def delete(self, *annotation_ids: int, at: float = 100) -> int:
+        """Annotations were deleted; how many of them stood."""
+        with self.store.write() as uow:
+            project = uow.projects.lock(self.project_id)
+            standing = record_deletions(uow, project, annotation_ids, now=later(at))
+            uow.commit()
+        return standing
+
+    def delete_tasks(self, *task_ids: int, at: float = 100) -> int:
+        """Tasks were deleted; how many of them stood."""
+        with self.store.write() as uow:
+            project = uow.projects.lock(self.project_id)
+            standing = record_task_deletions(uow, project, task_ids, now=later(at))
+            uow.commit()
+        return standing
+
+    def text(self, text: str) -> TextRow:
+        """The stored row of a text."""
+        with self.store.read() as uow:
+            row = uow.texts.find_text(self.project_id, hash_text(text))
+        assert row is not None
+        return row
+
+    def example(self, text: str) -> TrainingDataset | None:
+        """The training example of a text."""
+        with self.store.read() as uow:
+            row = uow.texts.find_text(self.project_id, hash_text(text))
+            return None if row is None else uow.examples.of_text(self.project_id, row.id)
+
+    def feedback(self, annotation_id: int) -> ClassificationFeedback | None:
+        """The feedback row of an annotation."""
+        with self.store.read() as uow:
+            return uow.feedback.of_annotation(self.project_id, annotation_id)
+
+    def counts(self) -> ExampleCounts:
+        """How many examples stand where."""
+        with self.store.read() as uow:
+            return uow.examples.count(self.project_id)
+
+
+def shown(prediction_id: int, *spans: Span, version: str = "spanloop-v0") -> dict[str, Any]:
+    """The columns of an annotation that started from this prediction."""
+    scored = tuple(ScoredSpan(s.start, s.end, s.label, 0.9) for s in spans)
+    parent = SeenPrediction(prediction_id, version, scored, 0.9, NOW)
+    return {"parent_prediction": prediction_id, "parent": parent}
