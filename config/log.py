@@ -40,11 +40,14 @@ def set_up_logging(*, level: str, as_json: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def mask_secrets(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def mask_secrets(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Replace the value of each field whose name says it is secret or holds somebody's text."""
-    return {key: "[masked]" if key.lower() in SECRET_FIELDS else value for key, value in event.items()}
+    return {key: "[masked]" if _is_secret(key) else value for key, value in event.items()}
+
+
+def _is_secret(key: str) -> bool:
+    name = key.lower()
+    return name in SECRET_FIELDS or name.endswith(tuple(f"_{field}" for field in SECRET_FIELDS))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

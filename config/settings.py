@@ -7,7 +7,6 @@ folder (written by `make up`, readable by its owner alone), the defaults below.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
@@ -44,9 +43,7 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr = Field(
         SecretStr(""),
         description="API key for Label Studio.",
-        validation_alias=AliasChoices(
-            "SPANLOOP_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY", "label_studio_api_key"
-        ),
+        validation_alias=AliasChoices("SPANLOOP_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY", "label_studio_api_key"),
     )
     label_studio_port: int = Field(8080, description="Port of the Label Studio that `make up` starts.", ge=1, le=65535)
     label_studio_email: str = Field("annotator@spanloop.local", description="Login of the first Label Studio user.")
@@ -72,7 +69,9 @@ class Settings(BaseSettings):
     slot_poll_seconds: float = Field(1.0, description="Seconds between a web process's looks for a new version.", gt=0)
     push_chunk: int = Field(500, description="Predictions pushed to Label Studio in one request.", ge=1, le=1000)
     prediction_grace_hours: int = Field(
-        25, description="Hours an old version's predictions stay; longer than Label Studio's 24 h task lock.", ge=24
+        25,
+        description="Hours an old version's predictions stay; longer than Label Studio's 24 h task lock.",
+        ge=24,
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
@@ -93,19 +92,18 @@ class Settings(BaseSettings):
         return (self.backend_url or f"http://{self.host}:{self.port}").rstrip("/")
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings() -> Settings:
     """Read the settings from environment and file.
 
     Raises ConfigurationError for an unknown key, a wrong value or an unreadable file, naming each.
     """
-    environ = os.environ if environ is None else environ
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    unknown = sorted(key for key in environ if key.upper().startswith(PREFIX) and key.upper() not in known)
+    unknown = sorted(key for key in os.environ if key.upper().startswith(PREFIX) and key.upper() not in known)
     if unknown:
         raise ConfigurationError(
             f"unknown settings in the environment: {', '.join(unknown)}; docs/settings.md lists the known ones"
         )
-    env_file = Path(environ.get(f"{PREFIX}DATA_DIR", "var")) / ENV_FILE
+    env_file = Path(os.environ.get(f"{PREFIX}DATA_DIR", "var")) / ENV_FILE
     try:
         return Settings(_env_file=env_file if env_file.exists() else None)  # type: ignore[call-arg]
     except ValidationError as error:

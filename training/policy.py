@@ -56,31 +56,17 @@ class ProjectSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    retrain_after: int = Field(
-        50, ge=1, description="Newly verified texts, of any part, after which a run starts."
-    )
+    retrain_after: int = Field(50, ge=1, description="Newly verified texts, of any part, after which a run starts.")
     min_samples: int = Field(20, ge=1, description="Verified texts below which no run starts.")
-    quiet_seconds: float = Field(
-        20, ge=0, description="Seconds without a change before a run starts by itself."
-    )
-    min_interval_seconds: float = Field(
-        60, ge=0, description="Seconds between two runs that start by themselves."
-    )
-    auto_promote: bool = Field(
-        False, description="Whether a candidate that passes its gate goes live by itself."
-    )
+    quiet_seconds: float = Field(20, ge=0, description="Seconds without a change before a run starts by itself.")
+    min_interval_seconds: float = Field(60, ge=0, description="Seconds between two runs that start by themselves.")
+    auto_promote: bool = Field(False, description="Whether a candidate that passes its gate goes live by itself.")
     verification_rule: str = Field(
         "submitted", description="What verifies an annotation: submitted, ground_truth or agreement:N."
     )
-    test_fraction: float = Field(
-        0.2, ge=0, lt=1, description="Share of new groups of texts that go to the test part."
-    )
-    dev_fraction: float = Field(
-        0.15, ge=0, lt=1, description="Share of new groups of texts that go to the dev part."
-    )
-    min_test_texts: int = Field(
-        20, ge=1, description="Test texts below which the gate's verdict is provisional."
-    )
+    test_fraction: float = Field(0.2, ge=0, lt=1, description="Share of new groups of texts that go to the test part.")
+    dev_fraction: float = Field(0.15, ge=0, lt=1, description="Share of new groups of texts that go to the dev part.")
+    min_test_texts: int = Field(20, ge=1, description="Test texts below which the gate's verdict is provisional.")
     max_epochs: int = Field(30, ge=1, le=1000, description="Epochs after which training stops at the latest.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of training.")
     honest_share: float = Field(
@@ -171,9 +157,7 @@ def should_train(
     if verified < settings.min_samples:
         return Decision(False, f"{verified} verified texts, a run needs {settings.min_samples}")
     if newly_verified < settings.retrain_after:
-        return Decision(
-            False, f"{newly_verified} newly verified texts, a run starts at {settings.retrain_after}"
-        )
+        return Decision(False, f"{newly_verified} newly verified texts, a run starts at {settings.retrain_after}")
     if seconds_since_last_change < settings.quiet_seconds:
         return Decision(
             False,
@@ -197,7 +181,5 @@ def pause_before_run(settings: ProjectSettings, *, failures_in_a_row: int) -> fl
     """
     if failures_in_a_row <= 0:
         return settings.min_interval_seconds
-    doubled = max(settings.min_interval_seconds, SMALLEST_BACK_OFF_SECONDS) * 2.0 ** min(
-        failures_in_a_row, 30
-    )
+    doubled = max(settings.min_interval_seconds, SMALLEST_BACK_OFF_SECONDS) * 2.0 ** min(failures_in_a_row, 30)
     return max(settings.min_interval_seconds, min(doubled, LARGEST_BACK_OFF_SECONDS))
