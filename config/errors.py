@@ -3,6 +3,8 @@
 SpanloopError
 ├── ConfigurationError        settings, files or programs that are missing or wrong
 ├── InvalidInput              what was handed in cannot be used as it is
+│   ├── MalformedBody         a body that is not the JSON it says it is
+│   ├── UnsupportedMediaType  a body of a type that the route does not read
 │   ├── LabelConfigRefused    a labelling config without <Labels> over <Text>
 │   ├── TaxonomyInvalid       a taxonomy file that breaks its rules
 │   └── SpanInvalid           a span that its text or its project cannot hold
@@ -10,12 +12,15 @@ SpanloopError
 ├── Conflict                  the state of things forbids it
 │   └── GateRefused           the candidate failed its gate and no reason was given to override it
 ├── Unauthorized              no credential, or a wrong one
+├── Forbidden                 the credential's role may not do this
+├── TooManyRequests           the token's rate limit is used up
 ├── PayloadTooLarge           a body over the size limit
 ├── LabelStudioError          Label Studio refused what was asked
 │   └── LabelStudioUnavailable  Label Studio cannot be reached or does not answer
 ├── RedisUnavailable          Redis cannot be reached
 ├── ModelUnavailable          a pipeline cannot be loaded
 │   └── ArtefactCorrupt       stored files do not match their checksums
+├── WaitedTooLong             what was waited for did not happen in time
 └── RunError                  a training run ended without a model
     ├── NotEnoughData         too few verified texts to train on
     ├── RunCancelled          somebody cancelled the run
@@ -30,7 +35,10 @@ from typing import Any, ClassVar
 
 
 class SpanloopError(Exception):
-    """Something went wrong that spanloop foresaw; the message says what, and the way out."""
+    """Something went wrong that spanloop foresaw; the message says what, and the way out.
+
+    Where several things are wrong, `problems` among the details lists them: {"path", "message"} each.
+    """
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
@@ -55,6 +63,20 @@ class InvalidInput(SpanloopError):
     code = "invalid_input"
     http_status = 422
     exit_code = 2
+
+
+class MalformedBody(InvalidInput):
+    """A body cannot be read as the JSON that it says it is."""
+
+    code = "malformed_body"
+    http_status = 400
+
+
+class UnsupportedMediaType(InvalidInput):
+    """A body is of a type that the route does not read."""
+
+    code = "unsupported_media_type"
+    http_status = 415
 
 
 class LabelConfigRefused(InvalidInput):
@@ -106,6 +128,22 @@ class Unauthorized(SpanloopError):
     exit_code = 5
 
 
+class Forbidden(SpanloopError):
+    """The credential is known, and its role may not do this."""
+
+    code = "forbidden"
+    http_status = 403
+    exit_code = 5
+
+
+class TooManyRequests(SpanloopError):
+    """The token's rate limit is used up for the moment."""
+
+    code = "too_many_requests"
+    http_status = 429
+    exit_code = 5
+
+
 class PayloadTooLarge(SpanloopError):
     """The body is over the size limit."""
 
@@ -149,6 +187,14 @@ class ArtefactCorrupt(ModelUnavailable):
     """Stored files are missing or do not match their checksums."""
 
     code = "artefact_corrupt"
+
+
+class WaitedTooLong(SpanloopError):
+    """What was waited for did not happen in time."""
+
+    code = "waited_too_long"
+    http_status = 504
+    exit_code = 9
 
 
 class RunError(SpanloopError):

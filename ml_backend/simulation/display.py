@@ -1,0 +1,167 @@
+"""A simulation as a person watches it: bars on a terminal, plain lines elsewhere, and a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ml_backend.simulation.play import Display
+from ml_backend.simulation.report import Outcome, SimulatedRun, VersionRow
+
+
+@contextmanager
+def open_display(console: Console) -> Iterator[Display]:
+    """Bars where the console is a terminal, plain lines elsewhere."""
+    if not console.is_terminal:
+        yield PlainDisplay(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[status]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield BarDisplay(progress)
+
+
+class PlainDisplay:
+    """One line an event; a wait is told once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._waited_for = ""
+
+    def begin(self, run: SimulatedRun, *, budget: int) -> None:
+        """Say which project begins."""
+        self._say(run, f"project {run.project_id} ({run.title}), budget {budget}")
+        for note in run.notes:
+            self._say(run, note)
+
+    def imported(self, run: SimulatedRun, count: int, total: int) -> None:
+        """Say so once all is in."""
+        if count == total:
+            self._say(run, f"{total} texts imported")
+
+    def annotated(self, run: SimulatedRun) -> None:
+        """Say so every 25 texts."""
+        if run.annotations and run.annotations % 25 == 0:
+            self._say(run, f"{run.annotations} annotated")
+
+    def waits(self, run: SimulatedRun, what: str) -> None:
+        """Say what is waited for, once."""
+        if what != self._waited_for:
+            self._waited_for = what
+            self._say(run, f"waiting for {what}")
+
+    def version(self, run: SimulatedRun, row: VersionRow) -> None:
+        """Say how a version does."""
+        self._say(run, describe_row(row))
+
+    def end(self, run: SimulatedRun) -> None:
+        """Say how the run ended."""
+        self._say(run, f"{run.state.value} after {run.annotations} annotations and {run.wall_seconds:.0f} s")
+
+    def _say(self, run: SimulatedRun, sentence: str) -> None:
+        self._console.print(f"[{run.strategy} {run.seed}] {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+
+class BarDisplay:
+    """A bar for each project, with its version, F1 and share of untouched pre-labels."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[tuple[str, int], TaskID] = {}
+
+    def begin(self, run: SimulatedRun, *, budget: int) -> None:
+        """Add a bar."""
+        self._bars[run.strategy, run.seed] = self._progress.add_task(
+            f"{run.strategy} {run.seed}", total=budget, status="sets up"
+        )
+        for note in run.notes:
+            self._progress.console.print(note, markup=False, highlight=False)
+
+    def imported(self, run: SimulatedRun, count: int, total: int) -> None:
+        """Show how many texts are in."""
+        self._show(run, f"imports {count}/{total}")
+
+    def annotated(self, run: SimulatedRun) -> None:
+        """Move the bar on."""
+        self._progress.update(self._bar(run), completed=run.annotations)
+        self._show(run, "annotates")
+
+    def waits(self, run: SimulatedRun, what: str) -> None:
+        """Show what is waited for."""
+        self._show(run, f"waits for {what}")
+
+    def version(self, run: SimulatedRun, row: VersionRow) -> None:
+        """Print the version above the bars."""
+        sentence = f"[{run.strategy} {run.seed}] {describe_row(row)}"
+        self._progress.console.print(sentence, markup=False, highlight=False)
+
+    def end(self, run: SimulatedRun) -> None:
+        """Stop the bar."""
+        if (run.strategy, run.seed) in self._bars:
+            self._show(run, run.state.value)
+            self._progress.stop_task(self._bar(run))
+
+    def _bar(self, run: SimulatedRun) -> TaskID:
+        return self._bars[run.strategy, run.seed]
+
+    def _show(self, run: SimulatedRun, doing: str) -> None:
+        latest = run.latest
+        figures = ""
+        if latest is not None:
+            accepted = run.effort_since_last_row().accepted_unchanged
+            figures = f"{latest.served}  F1 {latest.scores.f1:.3f}  untouched {_percent(accepted)}  "
+        self._progress.update(self._bar(run), status=f"{figures}{doing}")
+
+
+def describe_row(row: VersionRow) -> str:
+    """A version, or a run without one, in a line."""
+    what = {
+        Outcome.BASE: f"{row.version} serves from the start",
+        Outcome.LIVE: f"{row.version} went live",
+        Outcome.SUPERSEDED: f"{row.version} went live, and a newer one after it",
+        Outcome.REFUSED: f"{row.version} was refused by its gate",
+        Outcome.NOT_PROMOTED: f"{row.version} passed its gate and was not put live",
+        Outcome.FAILED: "a training run failed",
+        Outcome.CANCELLED: "a training run was cancelled",
+    }[row.outcome]
+    figures = f"at {row.annotations} annotations; {row.served} scores F1 {row.scores.f1:.3f}"
+    if row.effort.texts:
+        figures += f", untouched before it {_percent(row.effort.accepted_unchanged)}"
+    reasons = f" ({'; '.join(row.reasons)})" if row.reasons and row.outcome is not Outcome.LIVE else ""
+    return f"{what} {figures}{reasons}"
+
+
+def results_table(runs: Sequence[SimulatedRun]) -> Table:
+    """Every row of every run: what it took, and what it brought."""
+    table = Table(title="What was served after each run, scored on the test file", title_justify="left")
+    for column in ("Strategy", "Seed", "Version", "Outcome"):
+        table.add_column(column)
+    for column in ("Annotations", "F1", "Accepted unchanged", "Edits per text"):
+        table.add_column(column, justify="right")
+    for run in runs:
+        for row in run.versions:
+            table.add_row(
+                run.strategy,
+                str(run.seed),
+                row.version or "–",
+                row.outcome.value,
+                str(row.annotations),
+                f"{row.scores.f1:.3f}",
+                _percent(row.effort.accepted_unchanged),
+                "–" if row.effort.edits_per_text is None else f"{row.effort.edits_per_text:.2f}",
+            )
+        table.add_section()
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"

@@ -1,0 +1,170 @@
+"""What a simulation is to do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from config.errors import InvalidInput
+from ml_backend.simulation.gold import (
+    GoldSet,
+    GoldText,
+    choose_labels,
+    fit_to_labels,
+    read_gold,
+    refuse_shared_texts,
+)
+from training.policy import ProjectSettings, parse_settings
+from training.taxonomy import Taxonomy, load_taxonomy
+
+LONGEST_TITLE = 50  # Label Studio's limit
+LARGEST_SEED = 2**32 - 1
+# Runs start between two batches, on whole ones: an annotator who submits several texts a second is quiet for two
+# seconds only at a batch's end.
+QUIET_SECONDS = 2.0
+
+
+class Strategy(StrEnum):
+    """The order in which texts come up."""
+
+    UNCERTAINTY = "uncertainty"
+    RANDOM = "random"
+
+    @property
+    def sampling(self) -> str:
+        """Label Studio's name for the queue that this strategy uses."""
+        return "Uncertainty sampling" if self is Strategy.UNCERTAINTY else "Sequential sampling"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationPlan:
+    """Everything that is the same for all strategies and seeds."""
+
+    name: str
+    pool: GoldSet
+    test: GoldSet
+    taxonomy: Taxonomy
+    budget: int
+    batch: int
+    language: str
+    base_model: str | None
+    strategies: tuple[Strategy, ...]
+    seeds: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+    def runs(self) -> Iterator[tuple[Strategy, int]]:
+        """Every strategy with every seed, seed by seed, so that a broken-off simulation can be compared."""
+        for seed in self.seeds:
+            for strategy in self.strategies:
+                yield strategy, seed
+
+    def title(self, strategy: Strategy, seed: int) -> str:
+        """The title of the project for one strategy and seed."""
+        return f"{self.name} {strategy.value} {seed}"
+
+    def ordered_pool(self, seed: int) -> list[GoldText]:
+        """The pool in this seed's order, which is the order of import."""
+        texts = list(self.pool.texts)
+        random.Random(seed).shuffle(texts)
+        return texts
+
+    def project_settings(self, seed: int) -> ProjectSettings:
+        """The settings of the projects: a run after each batch, live by itself where its gate lets it."""
+        usual = parse_settings({})
+        return usual.with_changes(
+            retrain_after=self.batch,
+            min_samples=min(self.batch, usual.min_samples),
+            quiet_seconds=QUIET_SECONDS,
+            min_interval_seconds=0,
+            auto_promote=True,
+            seed=seed,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as it stands in the report."""
+        return {
+            "pool": str(self.pool.path),
+            "pool_texts": len(self.pool.texts),
+            "test": str(self.test.path),
+            "test_texts": len(self.test.texts),
+            "budget": self.budget,
+            "batch": self.batch,
+            "labels": list(self.taxonomy.names),
+            "language": self.language,
+            "base_model": self.base_model,
+            "project_settings": self.project_settings(self.seeds[0]).to_json(),
+            "notes": list(self.notes),
+        }
+
+
+def make_plan(
+    *,
+    name: str,
+    pool: Path,
+    test: Path,
+    labels: Path | None,
+    budget: int,
+    batch: int,
+    strategies: Sequence[str],
+    seeds: Sequence[int],
+    language: str,
+    base_model: str | None,
+    max_text_chars: int,
+) -> SimulationPlan:
+    """Read and check all that was asked for. Raises InvalidInput or NotFound, before anything is done."""
+    if budget < 1 or batch < 1:
+        raise InvalidInput(f"budget {budget} and batch {batch} must be 1 or more")
+    wanted = read_strategies(strategies)
+    check_seeds(seeds)
+    pool_set, test_set = (read_gold(path, max_chars=max_text_chars) for path in (pool, test))
+    refuse_shared_texts(pool_set, test_set)
+    taxonomy = choose_labels(pool_set, load_taxonomy(labels) if labels else None, load_taxonomy(None))
+    pool_set = fit_to_labels(pool_set, taxonomy, others="left out")
+    # What the pool never shows counts as missed; what --labels leaves out was left out on purpose.
+    test_set = fit_to_labels(test_set, taxonomy, others="left out" if labels else "kept")
+    notes = [*pool_set.notes, *test_set.notes]
+    if budget > len(pool_set.texts):
+        notes.append(f"the pool holds {len(pool_set.texts)} texts, so the budget of {budget} ends there")
+    plan = SimulationPlan(
+        name=name.strip(),
+        pool=pool_set,
+        test=test_set,
+        taxonomy=taxonomy,
+        budget=min(budget, len(pool_set.texts)),
+        batch=batch,
+        language=language,
+        base_model=base_model,
+        strategies=wanted,
+        seeds=tuple(seeds),
+        notes=tuple(notes),
+    )
+    _check_titles(plan)
+    return plan
+
+
+def read_strategies(names: Sequence[str]) -> tuple[Strategy, ...]:
+    """The strategies by their names. Raises InvalidInput."""
+    known = [strategy.value for strategy in Strategy]
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise InvalidInput(f"strategies {','.join(names)!r} must name some of {', '.join(known)}, each once")
+    return tuple(Strategy(name) for name in names)
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise InvalidInput for no seeds, a seed twice or one out of range."""
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise InvalidInput(f"seeds {','.join(map(str, seeds))!r} must be different whole numbers from 0 to 2**32 - 1")
+
+
+def _check_titles(plan: SimulationPlan) -> None:
+    longest = max((plan.title(strategy, seed) for strategy, seed in plan.runs()), key=len)
+    # Room for " (99)", where a project of that title exists already.
+    if len(longest) + 5 > LONGEST_TITLE or not plan.name:
+        raise InvalidInput(
+            f"the project title {longest!r} must leave room for a number in Label Studio's {LONGEST_TITLE} "
+            "characters, and --project must name it; give a shorter --project"
+        )
