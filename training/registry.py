@@ -130,15 +130,26 @@ def _was_refused(verdict: dict[str, Any] | None) -> bool:
 
 
 def rollback(uow: UnitOfWork, project_id: int, *, by: str, reason: str, now: datetime) -> ModelActivation:
-    """Put the version live that was live before this one first came; a second rollback goes one further back.
+    """Put the version live that was live before this one came; a second rollback goes one further back.
 
     Raises NotFound where there was none.
     """
-    live = uow.models.live(project_id)
-    for past in reversed(uow.models.activations(project_id)):
-        if live is not None and past.model_id == live.id and past.previous_model_id is not None:
-            why = reason.strip() or f"rollback from {live.version}"
-            done = activate(uow, project_id, past.previous_model_id, by=by, reason=why, now=now)
-            if done is not None:
-                return done
-    raise NotFound(f"project {project_id} has no earlier live version to go back to")
+    uow.projects.lock(project_id)
+    path = _path_to_live(uow, project_id)
+    if len(path) < 2:
+        raise NotFound(f"project {project_id} has no earlier live version to go back to")
+    why = reason.strip() or f"rollback from {uow.models.get(path[-1]).version}"
+    done = activate(uow, project_id, path[-2], by=by, reason=why, now=now)
+    assert done is not None, "the version before the live one is another one"
+    return done
+
+
+def _path_to_live(uow: UnitOfWork, project_id: int) -> list[str]:
+    """The ids of the versions that led to the live one, oldest first; each step back took the last one off."""
+    path: list[str] = []
+    for change in reversed(uow.models.activations(project_id)):
+        if len(path) > 1 and path[-2] == change.model_id:
+            path.pop()
+        else:
+            path.append(change.model_id)
+    return path
