@@ -70,9 +70,10 @@ class TrainingRequested:
 
 @dataclass(frozen=True, slots=True)
 class PullNeeded:
-    """The body only hints at a change; what changed must be asked for."""
+    """The body only hints at a change; what changed must be asked for, by comparing everything where `full`."""
 
     reason: str
+    full: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def parse_event(body: Body) -> Event:
     read = _READERS.get(action)
     if read is None:
         return Ignored(f"action {action!r} changes nothing here")
-    return read(body) or PullNeeded(f"{action} came without its payload")
+    return read(body) or PullNeeded(f"{action} came without its payload", full=action in _LEAVE_NO_TRACE)
 
 
 def action_of(body: Body) -> str:
@@ -149,6 +150,9 @@ def _read_project_deleted(body: Body) -> Event | None:
     project_id = reference(body, "project")
     return None if project_id is None else ProjectDeleted(project_id)
 
+
+_LEAVE_NO_TRACE = frozenset({"TASKS_DELETED", "ANNOTATIONS_DELETED", "ANNOTATION_DELETED", "PROJECT_DELETED"})
+"""Deletions that no listing of changed tasks may show."""
 
 _READERS: dict[str, Callable[[Body], Event | None]] = {
     "ANNOTATION_CREATED": _read_saved,

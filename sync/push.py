@@ -1,0 +1,248 @@
+"""Fresh predictions into Label Studio, the flip to their version, and the end of old ones (rule 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from config.errors import Conflict, LabelStudioError, LabelStudioUnavailable
+from config.log import get_logger
+from sync.client import LabelStudio
+from sync.convert import to_regions
+from sync.labelling import LabellingConfig, parse_config
+from sync.records import StoredTask
+from sync.setup import Connection, find_backends, name_backend
+from training.intake import record_task_deletions
+from training.spans import Prediction
+from training.store.tables import MLModel, PredictionKind, Project, PushedPrediction
+from training.store.unit_of_work import Store, UnitOfWork
+
+log = get_logger(__name__)
+
+Clock = Callable[[], datetime]
+
+
+class TaskPrediction(Protocol):
+    """A prediction for one waiting task; a proposal where somebody from outside said what is right."""
+
+    @property
+    def task_id(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def prediction(self) -> Prediction: ...
+
+    @property
+    def kind(self) -> PredictionKind: ...
+
+
+@dataclass(slots=True)
+class Pushed:
+    """How many predictions Label Studio took, how many it left out, and how many tasks were gone."""
+
+    stored: int = 0
+    left_out: int = 0
+    gone: int = 0
+
+
+def push_predictions(
+    store: Store,
+    client: LabelStudio,
+    model: MLModel,
+    predictions: Sequence[TaskPrediction],
+    *,
+    chunk: int,
+    clock: Clock,
+) -> Pushed:
+    """Store a version's predictions in Label Studio, lowest score first, so that the queue is right from the start.
+
+    May be broken off after any chunk: what got through is noted, and tasks that have this version are left out.
+    """
+    with store.read() as uow:
+        config = parse_config(uow.projects.get(model.project_id).label_config)
+        there = uow.texts.pushed_task_ids(model.project_id, model.version)
+    waiting = sorted(
+        (one for one in predictions if one.task_id not in there), key=lambda one: (one.prediction.score, one.task_id)
+    )
+    pushed = Pushed()
+    for at in range(0, len(waiting), chunk):
+        _push_chunk(store, client, model, waiting[at : at + chunk], config, pushed, clock)
+    log.info(
+        "predictions_pushed",
+        project_id=model.project_id,
+        version=model.version,
+        stored=pushed.stored,
+        left_out=pushed.left_out,
+        gone=pushed.gone,
+    )
+    return pushed
+
+
+def _push_chunk(
+    store: Store,
+    client: LabelStudio,
+    model: MLModel,
+    chunk: Sequence[TaskPrediction],
+    config: LabellingConfig,
+    pushed: Pushed,
+    clock: Clock,
+) -> None:
+    try:
+        kept = client.import_predictions(model.project_id, _rows(chunk, model, config))
+    except LabelStudioUnavailable:
+        raise
+    except LabelStudioError as refusal:
+        # One task that is gone makes Label Studio refuse all of them.
+        chunk = _drop_gone(store, client, model.project_id, chunk, pushed, refusal, now=clock())
+        kept = client.import_predictions(model.project_id, _rows(chunk, model, config))
+    if kept < len(chunk):
+        log.warning("predictions_left_out", project_id=model.project_id, left_out=len(chunk) - kept)
+    pushed.stored += kept
+    pushed.left_out += len(chunk) - kept
+    with store.write() as uow:
+        uow.projects.lock(model.project_id)
+        there = uow.texts.pushed_task_ids(model.project_id, model.version)
+        uow.texts.add_pushed(_note(one, model, clock()) for one in chunk if one.task_id not in there)
+        uow.commit()
+
+
+def _rows(chunk: Sequence[TaskPrediction], model: MLModel, config: LabellingConfig) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": one.task_id,
+            "result": to_regions(one.prediction.spans, config, one.text),
+            "score": one.prediction.score,
+            "model_version": model.version,
+        }
+        for one in chunk
+    ]
+
+
+def _drop_gone(
+    store: Store,
+    client: LabelStudio,
+    project_id: int,
+    chunk: Sequence[TaskPrediction],
+    pushed: Pushed,
+    refusal: LabelStudioError,
+    *,
+    now: datetime,
+) -> list[TaskPrediction]:
+    ids = [one.task_id for one in chunk]
+    there = {task.id for task in client.iter_tasks(project_id, only_ids=ids, in_full=False)}
+    gone = [task_id for task_id in ids if task_id not in there]
+    if not gone:
+        raise refusal
+    with store.write() as uow:
+        record_task_deletions(uow, uow.projects.lock(project_id), gone, now=now)
+        uow.commit()
+    pushed.gone += len(gone)
+    return [one for one in chunk if one.task_id in there]
+
+
+def _note(one: TaskPrediction, model: MLModel, now: datetime) -> PushedPrediction:
+    return PushedPrediction(
+        project_id=model.project_id,
+        task_id=one.task_id,
+        model_id=model.id,
+        version=model.version,
+        kind=one.kind,
+        spans=[span.to_json() for span in one.prediction.spans],
+        score=one.prediction.score,
+        pushed_at=now,
+    )
+
+
+def flip(store: Store, client: LabelStudio, connection: Connection, project_id: int) -> str:
+    """Announce the live version: Label Studio's queue and pages turn to it, and so do /setup and /predict.
+
+    Label Studio comes first: broken off in between, the store still differs from the live version, and the next
+    flip mends it. Returns the version. Raises Conflict where the project has no live version.
+    """
+    with store.read() as uow:
+        live = uow.models.live(project_id)
+    if live is None:
+        raise Conflict(f"project {project_id} has no live version; run `spanloop project adopt {project_id}`")
+    _announce(client, connection, project_id, live.version)
+    with store.write() as uow:
+        uow.projects.lock(project_id).announced_model_id = live.id
+        uow.commit()
+    client.list_backends(project_id)  # makes Label Studio ask /setup, so that its pages turn at once
+    log.info("version_announced", project_id=project_id, version=live.version)
+    return live.version
+
+
+def _announce(client: LabelStudio, connection: Connection, project_id: int, version: str) -> None:
+    backends = find_backends(client, connection, project_id)
+    if backends:
+        name_backend(client, connection, backends[0], version=version)
+    try:
+        client.update_project(project_id, model_version=version)
+    except LabelStudioUnavailable:
+        raise
+    except LabelStudioError as error:
+        if backends:
+            raise
+        # Without a backend of ours, Label Studio takes only versions that stored predictions have.
+        remedy = f"run `spanloop project adopt {project_id}`"
+        log.warning("no_backend", project_id=project_id, reason=error.message, remedy=remedy)
+
+
+def drop_old_predictions(
+    store: Store, client: LabelStudio, project_id: int, *, grace: timedelta, limit: int, now: datetime
+) -> int:
+    """Delete up to `limit` predictions of versions that are two versions old and past the grace period.
+
+    One by one, since deleting by version would empty the project's own. Tasks with a draft keep theirs, and so do
+    annotations: Label Studio refuses a submit whose prediction is gone, and forgets what an annotator was shown.
+    """
+    with store.read() as uow:
+        versions = sorted(_droppable_versions(uow, uow.projects.get(project_id), before=now - grace))
+        ids = {version: sorted(uow.texts.pushed_task_ids(project_id, version)) for version in versions}
+    dropped = 0
+    for version in versions:
+        for at in range(0, len(ids[version]), 50):
+            if dropped >= limit:
+                return dropped
+            wanted = ids[version][at : at + min(50, limit - dropped)]
+            dropped += _drop_version(store, client, project_id, version, wanted)
+    if dropped:
+        log.info("old_predictions_dropped", project_id=project_id, dropped=dropped)
+    return dropped
+
+
+def _droppable_versions(uow: UnitOfWork, project: Project, *, before: datetime) -> set[str]:
+    """Versions that neither show now nor showed just before, that were replaced and pushed before this moment."""
+    activations = uow.models.activations(project.id)
+    announced = next((a for a in activations if a.model_id == project.announced_model_id), None)
+    shown_before = announced.previous_model_id if announced else None
+    replaced_late = {a.previous_model_id for a in activations if a.activated_at >= before}
+    kept = {project.announced_model_id, shown_before, *replaced_late}
+    versions = {m.version for m in uow.models.of_project(project.id) if m.is_active or m.id in kept}
+    return uow.texts.old_pushed(project.id, keep=versions, before=before)
+
+
+def _drop_version(store: Store, client: LabelStudio, project_id: int, version: str, task_ids: list[int]) -> int:
+    dropped = 0
+    for task in client.iter_tasks(project_id, only_ids=task_ids):
+        if task.has_draft:
+            task_ids = [task_id for task_id in task_ids if task_id != task.id]
+            continue
+        for prediction_id in _unused(task, version):
+            client.delete_prediction(prediction_id)
+            dropped += 1
+    with store.write() as uow:
+        uow.projects.lock(project_id)
+        for task_id in task_ids:
+            uow.texts.forget_pushed(project_id, task_id, version)
+        uow.commit()
+    return dropped
+
+
+def _unused(task: StoredTask, version: str) -> Iterator[int]:
+    shown = {annotation.parent_prediction for annotation in task.annotations}
+    return (p.id for p in task.predictions if p.model_version == version and p.id not in shown)
