@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -137,7 +138,7 @@ def find_problems(text: str, spans: Sequence[Span], labels: Collection[str]) -> 
         else:
             names = ", ".join(sorted(s.label for s in same))
             problems += [SpanProblem(s, Problem.SEVERAL_LABELS, f"one region, labels {names}") for s in same]
-    kept = drop_overlaps(single)
+    kept = set(drop_overlaps(single))
     for span in single:
         if span not in kept:
             problems.append(SpanProblem(span, Problem.OVERLAP, "overlaps a longer span, which is the one trained"))
@@ -167,6 +168,7 @@ def drop_overlaps(spans: Iterable[Span]) -> tuple[Span, ...]:
     """The longest spans that do not overlap, ties to the earlier one, sorted by place."""
     kept: list[Span] = []
     for span in sorted(set(spans), key=lambda s: (s.start - s.end, s.start, s.label)):
-        if all(span.end <= other.start or other.end <= span.start for other in kept):
-            kept.append(span)
-    return tuple(sorted(kept))
+        place = bisect(kept, span)
+        if (place == 0 or kept[place - 1].end <= span.start) and (place == len(kept) or span.end <= kept[place].start):
+            kept.insert(place, span)
+    return tuple(kept)
