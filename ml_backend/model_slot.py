@@ -7,14 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import SQLAlchemyError
-from training.artefacts import ArtefactStore
-from training.pipeline import Pipeline
-
 from config.errors import ModelUnavailable, SpanloopError
 from config.log import get_logger
+from training.artefacts import ArtefactStore
+from training.pipeline import Pipeline
 from training.run import open_version
 from training.spans import Prediction
+from training.store.database import StoreFault
 from training.store.tables import MLModel
 from training.store.unit_of_work import Store
 
@@ -126,7 +125,7 @@ class ModelSlots:
         while True:
             try:
                 self.look()
-            except SQLAlchemyError as error:
+            except StoreFault as error:
                 log.warning("store_unreachable", error=type(error).__name__)
             if self._stop.wait(self._poll_seconds):
                 return

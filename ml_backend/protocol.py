@@ -14,16 +14,16 @@ from typing import Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from sync.receive import receive
-from sync.setup import ensure_project
 
 from config.errors import InvalidInput, PayloadTooLarge, SpanloopError, Unauthorized
 from config.log import get_logger
+from ml_backend import projects
 from ml_backend.bootstrap import Services, utc_now
 from ml_backend.model import SpanloopModel
 from ml_backend.model_slot import ModelSlots
 from ml_backend.queues import QueueName
 from sync.labelling import parse_config
+from sync.receive import receive
 
 log = get_logger(__name__)
 
@@ -102,7 +102,7 @@ async def setup(request: Request, project_id: int | None = None) -> dict[str, st
 def _set_up(services: Services, slots: ModelSlots, body: Mapping[str, Any], project_id: int | None) -> dict[str, str]:
     project_id = project_id if project_id is not None else _project_of(body)
     try:
-        ensure_project(services.store, project_id, str(body.get("schema") or ""), now=utc_now())
+        projects.ensure(services, project_id, str(body.get("schema") or ""))
         return {"model_version": slots.announced(project_id).version}
     except SpanloopError as error:
         # Label Studio shows "400 Client Error" and drops the body: the reason has to stand here.

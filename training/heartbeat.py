@@ -8,10 +8,9 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from config.errors import RunCancelled, RunLost
 from config.log import get_logger
+from training.store.database import StoreFault
 from training.store.unit_of_work import Store
 from training.trainer import Progress
 
@@ -55,7 +54,7 @@ class Heartbeat:
         while not self._stop.wait(BEAT_SECONDS):
             try:
                 self._beat()
-            except SQLAlchemyError as error:
+            except StoreFault as error:
                 # The database may be away for a moment; the next beat tries again.
                 log.warning("heartbeat_failed", run_id=self._run_id, error=type(error).__name__)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,22 @@ class PipelineSpec:
 def base_spec(base: str, language: str, taxonomy: Taxonomy) -> PipelineSpec:
     """Version 0 of a project: the base model with its labels mapped to the project's, and the patterns it names.
 
-    Loads the base model. Raises ModelUnavailable.
+    Loads the base model at the first call. Raises ModelUnavailable.
     """
-    recognizer = find_recognizer(load_base(base))
     return PipelineSpec(
         base=base,
         language=language,
         labels=taxonomy.names,
-        label_mapping=default_label_mapping(recognizer.labels if recognizer else (), taxonomy),
+        label_mapping=default_label_mapping(base_labels(base), taxonomy),
         pattern_mapping=default_pattern_mapping(language, taxonomy),
     )
+
+
+@lru_cache(maxsize=32)
+def base_labels(base: str) -> tuple[str, ...]:
+    """The labels that a base model's recognizer gives; none where it has no recognizer. Raises ModelUnavailable."""
+    recognizer = find_recognizer(load_base(base))
+    return tuple(recognizer.labels) if recognizer else ()
 
 
 def default_label_mapping(pipeline_labels: Iterable[str], taxonomy: Taxonomy) -> dict[str, str]:

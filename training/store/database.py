@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Integer, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 
 from config.errors import ConfigurationError
@@ -17,6 +17,9 @@ from config.errors import ConfigurationError
 BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 READ_ONLY = "spanloop_read_only"
+
+StoreFault = SQLAlchemyError
+"""Whatever the database may raise, for those who go on without it for a while."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

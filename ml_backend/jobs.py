@@ -1,0 +1,199 @@
+"""The loop on one page. Jobs get ids, may run twice without harm, and each ends by ringing for what follows.
+
+webhook → `drain` → (tick: policy) → `train` → `refresh` → Label Studio shows the new version.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from config.errors import Conflict, RedisUnavailable, SpanloopError
+from config.log import get_logger
+from ml_backend.bootstrap import Services, get_services, utc_now
+from ml_backend.projects import connection_of
+from ml_backend.queues import QueueName
+from sync.drain import DrainPolicy
+from sync.drain import drain as drain_batch
+from sync.push import drop_old_predictions, flip, push_predictions
+from sync.reconcile import reconcile as reconcile_project
+from training.policy import parse_settings
+from training.rescoring import predict_unfinished
+from training.retraining import request_due_run
+from training.run import execute_run, fail_run, open_version, reap_lost_runs, request_run, wake_waiting_run
+from training.store.tables import Project, RunStatus
+from training.store.unit_of_work import UnitOfWork
+
+log = get_logger(__name__)
+# Label Studio deletes about 15 predictions a second; the rest waits for the next reconciliation.
+DROPPED_AT_A_TIME = 300
+
+
+def job(work: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a function of services and ids as a job: answers the bell, and lets no error out but into the log."""
+
+    @functools.wraps(work)
+    def run(*args: Any) -> None:
+        services = get_services()
+        services.doorbell.answer(work.__name__, *args)
+        try:
+            work(services, *args)
+        except SpanloopError as error:
+            log.warning("job_failed", job=work.__name__, args=args, code=error.code, reason=error.message)
+        except Exception as error:
+            log.error("job_crashed", job=work.__name__, args=args, error=type(error).__name__, exc_info=True)
+
+    return run
+
+
+def ring(services: Services, name: str, *args: int | str | bool) -> None:
+    """Ring for a job on its queue; where Redis is away, the next tick rings again."""
+    queue, timeout = _lines(services)[name]
+    try:
+        services.doorbell.ring(name, *args, queue=queue, timeout=timeout)
+    except RedisUnavailable as error:
+        log.warning("job_not_rung", job=name, reason=error.message)
+
+
+def _lines(services: Services) -> dict[str, tuple[QueueName, int]]:
+    settings = services.settings
+    return {
+        "tick": (QueueName.SYNC, settings.sync_timeout_seconds),
+        "drain": (QueueName.SYNC, settings.sync_timeout_seconds),
+        "reconcile": (QueueName.SYNC, settings.sync_timeout_seconds),
+        "train": (QueueName.TRAINING, settings.training_timeout_seconds),
+        "refresh": (QueueName.REFRESH, settings.refresh_timeout_seconds),
+    }
+
+
+@job
+def tick(services: Services) -> None:
+    """Look at everything that may be due, and ring for it. Every other job could be lost, and this finds the work."""
+    now = utc_now()
+    with services.store.read() as uow:
+        projects = uow.projects.all()
+        events_wait = uow.inbox.count_due(now) > 0
+    if events_wait:
+        ring(services, "drain")
+    _tend_runs(services)
+    for project in projects:
+        _tend_project(services, project)
+
+
+def _tend_runs(services: Services) -> None:
+    timeout = timedelta(seconds=services.settings.heartbeat_timeout_seconds)
+    with services.store.write() as uow:
+        lost = reap_lost_runs(uow, timeout=timeout, now=utc_now())
+        active = uow.runs.all_active()
+        pending = [run.id for run in active if run.status == RunStatus.PENDING or wake_waiting_run(uow, run)]
+        uow.commit()
+    for run_id in lost:
+        log.error("run_lost", run_id=run_id)
+    for run_id in pending:
+        ring(services, "train", run_id)
+
+
+def _tend_project(services: Services, project: Project) -> None:
+    settings, now = services.settings, utc_now()
+    with services.store.write() as uow:
+        run = request_due_run(uow, project, now=now)
+        pull = uow.schedule.claim("reconcile", project.id, every=timedelta(seconds=settings.reconcile_seconds), now=now)
+        compare = uow.schedule.claim(
+            "full-reconcile", project.id, every=timedelta(seconds=settings.full_reconcile_seconds), now=now
+        )
+        refresh = needs_refresh(uow, project)
+        uow.commit()
+    if run is not None:
+        ring(services, "train", run.id)
+    if pull or compare:
+        ring(services, "reconcile", project.id, compare)
+    if refresh:
+        ring(services, "refresh", project.id)
+
+
+def needs_refresh(uow: UnitOfWork, project: Project) -> bool:
+    """Whether the live version is not announced yet, or waiting tasks have no prediction of it."""
+    live = uow.models.live(project.id)
+    if live is None:
+        return False
+    return live.id != project.announced_model_id or uow.texts.count_unpushed(project.id, live.version) > 0
+
+
+@job
+def drain(services: Services) -> None:
+    """Work off the inbox, batch by batch."""
+    settings = services.settings
+    policy = DrainPolicy(
+        batch=settings.drain_batch,
+        lease=timedelta(seconds=settings.event_lease_seconds),
+        attempts=settings.event_attempts,
+    )
+    while True:
+        done = drain_batch(
+            services.store,
+            services.label_studio,
+            policy=policy,
+            token=uuid4().hex,
+            clock=utc_now,
+            request_training=_press_start,
+        )
+        log.info("inbox_drained", done=done.done, parked=done.parked, failed=done.failed)
+        if done.unavailable or done.done + done.parked + done.failed < settings.drain_batch:
+            return
+
+
+def _press_start(uow: UnitOfWork, project: Project) -> None:
+    """Label Studio's button "Start Training": whether the model goes live follows the project's `auto_promote`."""
+    promote = parse_settings(project.settings).auto_promote
+    request_run(uow, project.id, trigger="label_studio", promote=promote, now=utc_now())
+
+
+@job
+def reconcile(services: Services, project_id: int, full: bool) -> None:
+    """Pull what webhooks missed."""
+    reconcile_project(services.store, services.label_studio, project_id, full=full, clock=utc_now)
+    grace = timedelta(hours=services.settings.prediction_grace_hours)
+    drop_old_predictions(
+        services.store, services.label_studio, project_id, grace=grace, limit=DROPPED_AT_A_TIME, now=utc_now()
+    )
+
+
+@job
+def train(services: Services, run_id: str) -> None:
+    """Carry a run through; where its model went live, ring for fresh predictions."""
+    try:
+        outcome = execute_run(run_id, services.workshop, worker=f"{socket.gethostname()}-{uuid4().hex[:8]}")
+    except Conflict as error:
+        log.info("run_not_claimed", run_id=run_id, reason=error.message)  # rung twice: somebody else has it
+        return
+    except Exception as error:
+        with services.store.write() as uow:
+            fail_run(uow, run_id, code="internal", message=f"{type(error).__name__}: see the log", now=utc_now())
+            uow.commit()
+        raise
+    if outcome.activated:
+        ring(services, "refresh", outcome.project_id)
+
+
+@job
+def refresh(services: Services, project_id: int) -> None:
+    """Give waiting tasks the live version's predictions, most uncertain first, then announce that version."""
+    with services.store.read() as uow:
+        project, live = uow.projects.get(project_id), uow.models.live(project_id)
+        if live is None or not needs_refresh(uow, project):
+            return
+        there = uow.texts.pushed_task_ids(project_id, live.version)
+    pipeline = open_version(live, services.artefacts)
+    predicted = predict_unfinished(
+        services.store, project_id, pipeline, skip=there, max_text_chars=services.settings.max_text_chars
+    )
+    chunk = services.settings.push_chunk
+    first, rest = predicted[:chunk], predicted[chunk:]
+    push_predictions(services.store, services.label_studio, live, first, chunk=chunk, clock=utc_now)
+    if project.announced_model_id != live.id:
+        flip(services.store, services.label_studio, connection_of(services), project_id)
+    push_predictions(services.store, services.label_studio, live, rest, chunk=chunk, clock=utc_now)

@@ -1,0 +1,86 @@
+"""Projects, made and adopted, wired to this installation."""
+
+from __future__ import annotations
+
+from config.errors import ConfigurationError
+from ml_backend.bootstrap import Services, utc_now
+from sync.setup import Connection, Plan, adopt_project, create_project, ensure_project
+from training.pipeline import base_labels, base_spec
+from training.policy import ProjectSettings, parse_settings
+from training.registry import register_base
+from training.store.tables import Project
+from training.store.unit_of_work import UnitOfWork
+from training.taxonomy import Taxonomy
+
+ENGLISH_BASE = "en_core_web_sm"
+
+
+def default_base(language: str) -> str:
+    """The base model of a language where none is named: the locked English one, else only the language's tokenizer."""
+    return ENGLISH_BASE if language == "en" else f"blank:{language}"
+
+
+def plan_project(
+    taxonomy: Taxonomy, *, language: str = "en", base_model: str = "", settings: ProjectSettings | None = None
+) -> Plan:
+    """What a project is to be. Raises ModelUnavailable where its base model cannot be loaded."""
+    base = base_model or default_base(language)
+    base_labels(base)  # loaded now, since nothing slow may happen within a transaction
+    return Plan(taxonomy=taxonomy, language=language, base_model=base, settings=settings or parse_settings({}))
+
+
+def connection_of(services: Services) -> Connection:
+    """Our address and credential for Label Studio. Raises ConfigurationError where there is no password yet."""
+    settings = services.settings
+    password = settings.backend_password.get_secret_value()
+    if not password:
+        raise ConfigurationError(
+            "no backend password is set: start the system with `make up`, or set SPANLOOP_BACKEND_PASSWORD"
+        )
+    return Connection(settings.resolved_backend_url, settings.backend_user, password)
+
+
+def create(services: Services, title: str, plan: Plan) -> Project:
+    """Make a project in Label Studio, connected, with its version 0 live; safe to run twice."""
+    return create_project(
+        services.store,
+        services.label_studio,
+        connection_of(services),
+        title=title,
+        plan=plan,
+        register_base=register_version_zero,
+        now=utc_now(),
+    )
+
+
+def adopt(services: Services, project_id: int, plan: Plan) -> Project:
+    """Connect a project that is there in Label Studio, or mend its connection."""
+    return adopt_project(
+        services.store,
+        services.label_studio,
+        connection_of(services),
+        project_id,
+        plan=plan,
+        register_base=register_version_zero,
+        now=utc_now(),
+    )
+
+
+def ensure(services: Services, project_id: int, label_config: str) -> None:
+    """Take in a project whose backend was connected by hand. Raises LabelConfigRefused."""
+    ensure_project(
+        services.store,
+        project_id,
+        label_config,
+        language="en",
+        base_model=ENGLISH_BASE,
+        register_base=register_version_zero,
+        now=utc_now(),
+    )
+
+
+def register_version_zero(uow: UnitOfWork, project: Project) -> None:
+    """Register version 0 within the unit of work that makes the project; nothing where there is a live version."""
+    if uow.models.live(project.id) is None:
+        spec = base_spec(project.base_model, project.language, Taxonomy.from_json(project.taxonomy))
+        register_base(uow, project, spec, now=utc_now())
