@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -58,7 +59,7 @@ async def _name_request(request: Request, call_next: RequestResponseEndpoint) ->
 
 def _envelope(request: Request, status: int, code: str, message: str) -> JSONResponse:
     request_id = getattr(request.state, "request_id", "")
-    error = {"code": code, "message": message, "details": [], "request_id": request_id}
+    error: dict[str, Any] = {"code": code, "message": message, "details": [], "request_id": request_id}
     return JSONResponse({"error": error}, status_code=status)
 
 

@@ -9,9 +9,9 @@ from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
+import ml_backend.jobs  # noqa: F401 (loaded before the fork, so that a job starts in milliseconds)
 from config.errors import ConfigurationError, SpanloopError
 from config.log import get_logger, set_up_logging
-from ml_backend import jobs  # noqa: F401 (loaded before the fork, so that a job starts in milliseconds)
 from ml_backend.bootstrap import get_services
 from ml_backend.queues import QueueName
 
