@@ -28,7 +28,7 @@ class GoldText:
 
 @dataclass(frozen=True, slots=True)
 class GoldSet:
-    """The usable texts of a file, each once, and a sentence for all that was left out."""
+    """The usable texts of a file, and a sentence for all that was left out."""
 
     path: Path
     texts: tuple[GoldText, ...]
@@ -44,33 +44,35 @@ class GoldSet:
 def read_gold(path: Path, *, max_chars: int) -> GoldSet:
     """Read a file whose rows say their spans (`{"text", "spans"}` a line, or CSV).
 
-    A row that cannot be used, that says nothing of spans, or whose text stood before, is left out and noted. Raises
-    NotFound or InvalidInput where the file cannot be read or no row of it can be used.
+    A row that cannot be used or says nothing of spans is left out and noted. Raises NotFound or InvalidInput where
+    the file cannot be read or no row of it can be used.
     """
-    texts: dict[str, GoldText] = {}
+    texts: list[GoldText] = []
     unusable: list[str] = []
-    twins: list[str] = []
     for row in read_rows(path, max_chars=max_chars):
         if isinstance(row, RejectedRow):
             unusable.append(f"line {row.line}: {row.reason}")
         elif row.spans is None:
             unusable.append(f"line {row.line}: says nothing of spans, not even an empty list")
-        elif row.text in texts:
-            twins.append(_describe_twin(row.line, row.spans, texts[row.text]))
         else:
-            texts[row.text] = GoldText(row.line, row.text, tuple(sorted(set(row.spans))))
+            texts.append(GoldText(row.line, row.text, tuple(sorted(set(row.spans)))))
     if not texts:
         raise InvalidInput(f"{path} holds no usable text{': ' + '; '.join(unusable[:SHOWN]) if unusable else ''}")
-    notes = [
-        *_note(unusable, f"{path}: {len(unusable)} rows cannot be used and are left out"),
-        *_note(twins, f"{path}: {len(twins)} rows repeat a text, which is taken once"),
-    ]
-    return GoldSet(path, tuple(texts.values()), tuple(notes))
+    notes = _note(unusable, f"{path}: {len(unusable)} rows cannot be used and are left out")
+    return GoldSet(path, tuple(texts), tuple(notes))
 
 
-def _describe_twin(line: int, spans: Sequence[Span], first: GoldText) -> str:
-    same = "" if set(spans) == set(first.spans) else ", with other spans; those of the first are used"
-    return f"line {line} repeats line {first.line}{same}"
+def drop_repeated(gold: GoldSet) -> GoldSet:
+    """Each text once, as it stands first; what is repeated is noted."""
+    first: dict[str, GoldText] = {}
+    twins: list[str] = []
+    for one in gold.texts:
+        known = first.setdefault(one.text, one)
+        if known is not one:
+            same = "" if known.spans == one.spans else ", with other spans; those of the first are used"
+            twins.append(f"line {one.line} repeats line {known.line}{same}")
+    notes = _note(twins, f"{gold.path}: {len(twins)} rows repeat a text, which is taken once")
+    return replace(gold, texts=tuple(first.values()), notes=(*gold.notes, *notes))
 
 
 def _note(found: Sequence[str], sentence: str) -> list[str]:

@@ -14,6 +14,7 @@ from ml_backend.simulation.gold import (
     GoldSet,
     GoldText,
     choose_labels,
+    drop_repeated,
     fit_to_labels,
     read_gold,
     refuse_shared_texts,
@@ -51,7 +52,7 @@ class SimulationPlan:
     budget: int
     batch: int
     language: str
-    base_model: str | None
+    base_model: str
     strategies: tuple[Strategy, ...]
     seeds: tuple[int, ...]
     notes: tuple[str, ...] = ()
@@ -95,7 +96,7 @@ class SimulationPlan:
             "batch": self.batch,
             "labels": list(self.taxonomy.names),
             "language": self.language,
-            "base_model": self.base_model,
+            "base_model": self.base_model or None,
             "project_settings": self.project_settings(self.seeds[0]).to_json(),
             "notes": list(self.notes),
         }
@@ -112,7 +113,7 @@ def make_plan(
     strategies: Sequence[str],
     seeds: Sequence[int],
     language: str,
-    base_model: str | None,
+    base_model: str,
     max_text_chars: int,
 ) -> SimulationPlan:
     """Read and check all that was asked for. Raises InvalidInput or NotFound, before anything is done."""
@@ -120,7 +121,8 @@ def make_plan(
         raise InvalidInput(f"budget {budget} and batch {batch} must be 1 or more")
     wanted = read_strategies(strategies)
     check_seeds(seeds)
-    pool_set, test_set = (read_gold(path, max_chars=max_text_chars) for path in (pool, test))
+    pool_set = drop_repeated(read_gold(pool, max_chars=max_text_chars))
+    test_set = read_gold(test, max_chars=max_text_chars)
     refuse_shared_texts(pool_set, test_set)
     taxonomy = choose_labels(pool_set, load_taxonomy(labels) if labels else None, load_taxonomy(None))
     pool_set = fit_to_labels(pool_set, taxonomy, others="left out")

@@ -46,7 +46,7 @@ def plan_of(
         budget=budget,
         batch=batch,
         language="en",
-        base_model=None,
+        base_model="",
         strategies=(Strategy.RANDOM,),
         seeds=tuple(seeds),
     )

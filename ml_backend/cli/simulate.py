@@ -1,0 +1,106 @@
+"""`spanloop simulate`: gold data plays the annotator, so that the whole loop can be watched and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from config.errors import InvalidInput
+from ml_backend.bootstrap import Services
+from ml_backend.cli.session import session_of
+from ml_backend.projects import create, plan_project
+from ml_backend.simulation.display import open_display, results_table
+from ml_backend.simulation.plan import SimulationPlan, make_plan
+from ml_backend.simulation.report import Report
+from ml_backend.simulation.served import ServedPipelines
+from ml_backend.simulation.simulate import simulate as play_simulation
+from ml_backend.simulation.stage import LiveStage, MakeProject
+from ml_backend.simulation.watch import Patience
+from training.policy import ProjectSettings
+from training.store.tables import Project
+
+INTERRUPTED = 130
+
+
+def simulate(
+    context: typer.Context,
+    pool: Annotated[Path, typer.Option(help="Texts with their right spans, to be annotated.")],
+    test: Annotated[Path, typer.Option(help="Texts with their right spans, to score what is served; never imported.")],
+    project: Annotated[str, typer.Option(help="Name of the projects, one for each strategy and seed.")],
+    report: Annotated[Path, typer.Option(help="JSON file for the figures, written after each version.")],
+    budget: Annotated[int, typer.Option(help="Annotations to make in each project.", min=1)] = 300,
+    batch: Annotated[int, typer.Option(help="Annotations after which a training run starts.", min=1)] = 50,
+    strategies: Annotated[str, typer.Option(help="uncertainty, random, or both.")] = "uncertainty,random",
+    seeds: Annotated[str, typer.Option(help="Whole numbers: order of the pool, split and training.")] = "1",
+    language: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
+    base_model: Annotated[str, typer.Option(help="spaCy pipeline to start from, or blank:LANG.")] = "",
+    labels: Annotated[Path | None, typer.Option(help="Taxonomy file; unset: the labels of the pool.")] = None,
+    idle_seconds: Annotated[float, typer.Option(help="Seconds without any change before giving up.", min=1)] = 300.0,
+) -> None:
+    """Play the annotator against the running system, and report what each version scores."""
+    session = session_of(context)
+    services = session.services
+    plan = make_plan(
+        name=project,
+        pool=pool,
+        test=test,
+        labels=labels,
+        budget=budget,
+        batch=batch,
+        strategies=read_list(strategies),
+        seeds=read_numbers(seeds),
+        language=language,
+        base_model=base_model,
+        max_text_chars=services.settings.max_text_chars,
+    )
+    run_simulation(services, plan, report, console=session.out, idle_seconds=idle_seconds)
+
+
+def run_simulation(
+    services: Services, plan: SimulationPlan, report_file: Path, *, console: Console, idle_seconds: float = 300.0
+) -> Report:
+    """Play the plan against the running system; Ctrl-C ends it with the report so far."""
+    settings = services.settings
+    patience = Patience(idle_seconds=idle_seconds, total_seconds=settings.training_timeout_seconds)
+    report = Report(report_file, plan.describe())
+    for note in plan.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    with ServedPipelines(settings) as served:
+        served.check()
+        stage = LiveStage(services.store, services.label_studio, served, make_project=make_project_with(services))
+        try:
+            with open_display(console) as display:
+                play_simulation(plan, stage, report, display=display, patience=patience)
+        except KeyboardInterrupt:
+            console.print(f"Interrupted; the report so far is in {report_file}.", markup=False, soft_wrap=True)
+            raise typer.Exit(INTERRUPTED) from None
+        finally:
+            console.print(results_table(report.runs))
+    console.print(f"The report is in {report_file}.", markup=False, soft_wrap=True)
+    return report
+
+
+def make_project_with(services: Services) -> MakeProject:
+    """How projects are made: as `spanloop project create` makes them."""
+
+    def make(title: str, plan: SimulationPlan, settings: ProjectSettings) -> Project:
+        wanted = plan_project(plan.taxonomy, language=plan.language, base_model=plan.base_model, settings=settings)
+        return create(services, title, wanted)
+
+    return make
+
+
+def read_list(value: str) -> list[str]:
+    """The words between commas."""
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+def read_numbers(value: str) -> list[int]:
+    """The whole numbers between commas. Raises InvalidInput."""
+    words = read_list(value)
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise InvalidInput(f"seeds {value!r} must be whole numbers with commas between them, like 1,2")
+    return [int(word) for word in words]
