@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from training.store.counting import FEEDBACK_COLUMNS, count_incorporated
 from training.store.tables import ClassificationFeedback, MLClassificationResult
 
 
@@ -62,18 +63,19 @@ class FeedbackRows:
         """Mark the standing feedback on these texts as incorporated in training."""
         wanted = list(text_ids)
         for at in range(0, len(wanted), 500):
-            self._session.execute(
-                update(ClassificationFeedback)
-                .where(ClassificationFeedback.project_id == project_id)
-                .where(ClassificationFeedback.text_id.in_(wanted[at : at + 500]))
-                .where(ClassificationFeedback.withdrawn.is_(False))
-                .values(incorporated_in_training=True)
-            )
+            on_these = ClassificationFeedback.text_id.in_(wanted[at : at + 500])
+            self._turn(project_id, on_these, ClassificationFeedback.withdrawn.is_(False), incorporated=True)
 
     def clear_incorporated(self, project_id: int, text_id: int) -> None:
         """Note that what was learnt from this text is out of date."""
-        self._session.execute(
+        self._turn(project_id, ClassificationFeedback.text_id == text_id, incorporated=False)
+
+    def _turn(self, project_id: int, *which: ColumnElement[bool], incorporated: bool) -> None:
+        changed = self._session.execute(
             update(ClassificationFeedback)
-            .where(ClassificationFeedback.project_id == project_id, ClassificationFeedback.text_id == text_id)
-            .values(incorporated_in_training=False)
-        )
+            .where(ClassificationFeedback.project_id == project_id, *which)
+            .where(ClassificationFeedback.incorporated_in_training.is_(not incorporated))
+            .values(incorporated_in_training=incorporated)
+            .returning(*FEEDBACK_COLUMNS)
+        ).all()
+        count_incorporated(self._session, changed, now_incorporated=incorporated)

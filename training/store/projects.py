@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config.errors import NotFound
+from config.errors import InvalidInput, NotFound
 from training.store.tables import Contributor, Project
 
 
@@ -38,12 +38,28 @@ class Projects:
         project = self._session.scalar(
             select(Project)
             .where(Project.id == project_id, Project.deleted_at.is_(None))
-            .with_for_update()
+            # Not FOR UPDATE, which would hold up every insert that refers to the project.
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         if project is None:
             raise NotFound(f"no project {project_id}; `spanloop project list` shows those there are")
         return project
+
+    def choose(self, project_id: int | None) -> Project:
+        """The named project, or the only one there is. Raises NotFound, and InvalidInput where one must be named."""
+        if project_id is not None:
+            return self.get(project_id)
+        projects = self.all()
+        if not projects:
+            raise NotFound("there is no project yet; `spanloop project create` makes one")
+        if len(projects) > 1:
+            named = ", ".join(f"{project.id} ({project.title})" for project in projects[:20])
+            raise InvalidInput(
+                f"there are {len(projects)} projects, say which one is meant: {named}",
+                problems=[{"path": "project", "message": "must be given where there is more than one project"}],
+            )
+        return projects[0]
 
     def all(self) -> Sequence[Project]:
         """Every project that was not deleted, by id."""

@@ -249,7 +249,10 @@ class PushedPrediction(Base):
 
 
 class MLClassificationResult(Base):
-    """What a version said of a text: when, for whom, how fast."""
+    """What a version said of a text: when, for whom, how fast.
+
+    `text` holds what was only classified: a text gets its part, for ever, when it becomes an example.
+    """
 
     __tablename__ = "ml_classification_result"
     __table_args__ = (UniqueConstraint("project_id", "prediction_id"),)
@@ -257,6 +260,7 @@ class MLClassificationResult(Base):
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
     text_id: Mapped[int | None] = mapped_column(ForeignKey("text.id"))
+    text: Mapped[str | None] = mapped_column(Text)
     task_id: Mapped[int | None]
     prediction_id: Mapped[int | None]
     model_id: Mapped[str | None] = mapped_column(ForeignKey("ml_model.id"))
@@ -269,13 +273,33 @@ class MLClassificationResult(Base):
     created_at: Mapped[datetime]
 
 
+def _feedback_page(name: str, *columns: str) -> Index:
+    # Lists leave out what was withdrawn. SQLite takes such an index only where a query says it in the same words.
+    return Index(
+        name,
+        "project_id",
+        *columns,
+        "created_at",
+        "id",
+        sqlite_where=text("withdrawn = 0"),
+        postgresql_where=text("NOT withdrawn"),
+    )
+
+
 class ClassificationFeedback(Base):
-    """Was a result right, and what is right instead. One row an annotation, updated with it."""
+    """Was a result right, and what is right instead. One row an annotation, updated with it.
+
+    `part`, `model_version`, `kind` and `label_counts` (leaf: [shown, kept, wanted]) follow from the text, the result
+    and the corrected spans; the store fills them in and keeps its counts by them (`training.store.counting`).
+    """
 
     __tablename__ = "classification_feedback"
     __table_args__ = (
         UniqueConstraint("project_id", "annotation_id"),
-        Index("ix_feedback_list", "project_id", "created_at"),
+        _feedback_page("ix_feedback_page"),
+        _feedback_page("ix_feedback_page_correct", "is_correct"),
+        _feedback_page("ix_feedback_page_incorporated", "incorporated_in_training"),
+        _feedback_page("ix_feedback_page_contributor", "contributor_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
@@ -293,15 +317,26 @@ class ClassificationFeedback(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     withdrawn: Mapped[bool]
+    part: Mapped[str] = mapped_column(String(16), default="")
+    model_version: Mapped[str] = mapped_column(default="")
+    kind: Mapped[str] = mapped_column(String(16), default=PredictionKind.MODEL)
+    label_counts: Mapped[dict[str, list[int]]] = mapped_column(JSON_DOCUMENT, default=dict)
 
 
 class TrainingDataset(Base):
-    """One text with its spans. Only verified ones train; `counted_run_id` is the run that took this revision."""
+    """One text with its spans. Only verified ones train; `counted_run_id` is the run that took this revision.
+
+    `classification_type` is what somebody said of the text, or else what its spans say; `given_type` is the former.
+    `groups` are that and every span's group; the store fills them in (`training.store.counting`).
+    """
 
     __tablename__ = "training_dataset"
     __table_args__ = (
         UniqueConstraint("project_id", "text_id"),
         Index("ix_training_dataset_pending", "project_id", "verified", "counted_run_id"),
+        Index("ix_training_dataset_page", "project_id", "created_at", "id"),
+        Index("ix_training_dataset_page_verified", "project_id", "verified", "created_at", "id"),
+        Index("ix_training_dataset_page_source", "project_id", "source", "created_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
@@ -310,6 +345,8 @@ class TrainingDataset(Base):
     entities: Mapped[JsonRows]
     problems: Mapped[JsonRows]
     classification_type: Mapped[str]
+    given_type: Mapped[str | None]
+    groups: Mapped[list[str]] = mapped_column(JSON_DOCUMENT, default=list)
     source: Mapped[str] = mapped_column(String(16))
     verified: Mapped[bool]
     verified_at: Mapped[datetime | None]
@@ -320,6 +357,57 @@ class TrainingDataset(Base):
     counted_run_id: Mapped[str | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class ExampleGroup(Base):
+    """A group that an example belongs to, in the order of lists."""
+
+    __tablename__ = "example_group"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(primary_key=True)
+    example_id: Mapped[str] = mapped_column(ForeignKey("training_dataset.id"), primary_key=True)
+
+
+class Tally(Base):
+    """A running count, written with the rows it counts: what would take a look at every row is one look-up."""
+
+    __tablename__ = "tally"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+
+
+class ApiToken(Base):
+    """Who may call the REST API, as a hash of the token; `contributor_id` is the token's name in the statistics."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    role: Mapped[str] = mapped_column(String(16))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    contributor_id: Mapped[int] = mapped_column(ForeignKey("contributor.id"))
+    requests_per_minute: Mapped[int | None]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Base):
+    """An answer that was given once, and is given again to the same request under the same key."""
+
+    __tablename__ = "idempotency_key"
+
+    token_id: Mapped[int] = mapped_column(ForeignKey("api_token.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[Json]
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class TrainingBatch(Base):

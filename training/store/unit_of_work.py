@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from training.store.annotations import Annotations
+from training.store.counting import CountingSession
 from training.store.database import READ_ONLY
 from training.store.examples import Examples
 from training.store.feedback import FeedbackRows
@@ -18,7 +19,9 @@ from training.store.models import Models
 from training.store.projects import Projects
 from training.store.runs import Runs
 from training.store.schedule import Schedule
+from training.store.tallies import Tallies
 from training.store.texts import Texts
+from training.store.tokens import Answers, Tokens
 
 
 class UnitOfWork:
@@ -34,12 +37,15 @@ class UnitOfWork:
     models: Models
     inbox: Inbox
     schedule: Schedule
+    tallies: Tallies
+    tokens: Tokens
+    answers: Answers
 
     def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
         self._engine = engine.execution_options(**{READ_ONLY: True}) if read_only else engine
 
     def __enter__(self) -> Self:
-        self.session = Session(self._engine, expire_on_commit=False)
+        self.session = CountingSession(self._engine, expire_on_commit=False)
         self.projects = Projects(self.session)
         self.texts = Texts(self.session)
         self.annotations = Annotations(self.session)
@@ -49,6 +55,9 @@ class UnitOfWork:
         self.models = Models(self.session)
         self.inbox = Inbox(self.session)
         self.schedule = Schedule(self.session)
+        self.tallies = Tallies(self.session)
+        self.tokens = Tokens(self.session)
+        self.answers = Answers(self.session)
         return self
 
     def __exit__(

@@ -76,6 +76,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_project")),
     )
     op.create_table(
+        "api_token",
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("contributor_id", BIG_ID, nullable=False),
+        sa.Column("requests_per_minute", BIG_ID, nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("last_used_at", UtcDateTime(), nullable=True),
+        sa.Column("revoked_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["contributor_id"], ["contributor.id"], name=op.f("fk_api_token_contributor_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_token")),
+        sa.UniqueConstraint("hash", name=op.f("uq_api_token_hash")),
+    )
+    op.create_table(
         "ml_model",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("project_id", BIG_ID, nullable=False),
@@ -111,6 +126,16 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "tally",
+        sa.Column("project_id", BIG_ID, nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
+        sa.Column("count", BIG_ID, nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_tally_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "name", "key", "label", name=op.f("pk_tally")),
+    )
+    op.create_table(
         "text_group",
         sa.Column("id", BIG_ID, nullable=False),
         sa.Column("project_id", BIG_ID, nullable=False),
@@ -131,6 +156,19 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_group_band_project_id")),
         sa.PrimaryKeyConstraint("project_id", "band", "group_id", name=op.f("pk_group_band")),
     )
+    op.create_table(
+        "idempotency_key",
+        sa.Column("token_id", BIG_ID, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("request_hash", sa.String(length=64), nullable=False),
+        sa.Column("answer", JSON_DOCUMENT, nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["token_id"], ["api_token.id"], name=op.f("fk_idempotency_key_token_id")),
+        sa.PrimaryKeyConstraint("token_id", "key", name=op.f("pk_idempotency_key")),
+    )
+    with op.batch_alter_table("idempotency_key", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_idempotency_key_created_at"), ["created_at"], unique=False)
+
     op.create_table(
         "model_activation",
         sa.Column("id", BIG_ID, nullable=False),
@@ -275,6 +313,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("project_id", BIG_ID, nullable=False),
         sa.Column("text_id", BIG_ID, nullable=True),
+        sa.Column("text", sa.Text(), nullable=True),
         sa.Column("task_id", BIG_ID, nullable=True),
         sa.Column("prediction_id", BIG_ID, nullable=True),
         sa.Column("model_id", sa.String(), nullable=True),
@@ -321,6 +360,8 @@ def upgrade() -> None:
         sa.Column("entities", JSON_DOCUMENT, nullable=False),
         sa.Column("problems", JSON_DOCUMENT, nullable=False),
         sa.Column("classification_type", sa.String(), nullable=False),
+        sa.Column("given_type", sa.String(), nullable=True),
+        sa.Column("groups", JSON_DOCUMENT, nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("verified", sa.Boolean(), nullable=False),
         sa.Column("verified_at", UtcDateTime(), nullable=True),
@@ -337,6 +378,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "text_id", name=op.f("uq_training_dataset_project_id_text_id")),
     )
     with op.batch_alter_table("training_dataset", schema=None) as batch_op:
+        batch_op.create_index("ix_training_dataset_page", ["project_id", "created_at", "id"], unique=False)
+        batch_op.create_index(
+            "ix_training_dataset_page_source", ["project_id", "source", "created_at", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_training_dataset_page_verified", ["project_id", "verified", "created_at", "id"], unique=False
+        )
         batch_op.create_index("ix_training_dataset_pending", ["project_id", "verified", "counted_run_id"], unique=False)
 
     op.create_table(
@@ -356,6 +404,10 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("part", sa.String(length=16), nullable=False),
+        sa.Column("model_version", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("label_counts", JSON_DOCUMENT, nullable=False),
         sa.ForeignKeyConstraint(
             ["contributor_id"], ["contributor.id"], name=op.f("fk_classification_feedback_contributor_id")
         ),
@@ -371,8 +423,45 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("classification_feedback", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_classification_feedback_text_id"), ["text_id"], unique=False)
-        batch_op.create_index("ix_feedback_list", ["project_id", "created_at"], unique=False)
+        batch_op.create_index(
+            "ix_feedback_page",
+            ["project_id", "created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("withdrawn = 0"),
+            postgresql_where=sa.text("NOT withdrawn"),
+        )
+        batch_op.create_index(
+            "ix_feedback_page_contributor",
+            ["project_id", "contributor_id", "created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("withdrawn = 0"),
+            postgresql_where=sa.text("NOT withdrawn"),
+        )
+        batch_op.create_index(
+            "ix_feedback_page_correct",
+            ["project_id", "is_correct", "created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("withdrawn = 0"),
+            postgresql_where=sa.text("NOT withdrawn"),
+        )
+        batch_op.create_index(
+            "ix_feedback_page_incorporated",
+            ["project_id", "incorporated_in_training", "created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("withdrawn = 0"),
+            postgresql_where=sa.text("NOT withdrawn"),
+        )
 
+    op.create_table(
+        "example_group",
+        sa.Column("project_id", BIG_ID, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("example_id", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["example_id"], ["training_dataset.id"], name=op.f("fk_example_group_example_id")),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_example_group_project_id")),
+        sa.PrimaryKeyConstraint("project_id", "name", "created_at", "example_id", name=op.f("pk_example_group")),
+    )
     op.create_table(
         "incorporation",
         sa.Column("run_id", sa.String(), nullable=False),
@@ -388,13 +477,32 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take the change back."""
     op.drop_table("incorporation")
+    op.drop_table("example_group")
     with op.batch_alter_table("classification_feedback", schema=None) as batch_op:
-        batch_op.drop_index("ix_feedback_list")
+        batch_op.drop_index(
+            "ix_feedback_page_incorporated",
+            sqlite_where=sa.text("withdrawn = 0"),
+            postgresql_where=sa.text("NOT withdrawn"),
+        )
+        batch_op.drop_index(
+            "ix_feedback_page_correct", sqlite_where=sa.text("withdrawn = 0"), postgresql_where=sa.text("NOT withdrawn")
+        )
+        batch_op.drop_index(
+            "ix_feedback_page_contributor",
+            sqlite_where=sa.text("withdrawn = 0"),
+            postgresql_where=sa.text("NOT withdrawn"),
+        )
+        batch_op.drop_index(
+            "ix_feedback_page", sqlite_where=sa.text("withdrawn = 0"), postgresql_where=sa.text("NOT withdrawn")
+        )
         batch_op.drop_index(batch_op.f("ix_classification_feedback_text_id"))
 
     op.drop_table("classification_feedback")
     with op.batch_alter_table("training_dataset", schema=None) as batch_op:
         batch_op.drop_index("ix_training_dataset_pending")
+        batch_op.drop_index("ix_training_dataset_page_verified")
+        batch_op.drop_index("ix_training_dataset_page_source")
+        batch_op.drop_index("ix_training_dataset_page")
 
     op.drop_table("training_dataset")
     with op.batch_alter_table("task", schema=None) as batch_op:
@@ -426,17 +534,23 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_model_activation_project_id"))
 
     op.drop_table("model_activation")
+    with op.batch_alter_table("idempotency_key", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_idempotency_key_created_at"))
+
+    op.drop_table("idempotency_key")
     op.drop_table("group_band")
     with op.batch_alter_table("text_group", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_text_group_project_id"))
 
     op.drop_table("text_group")
+    op.drop_table("tally")
     with op.batch_alter_table("ml_model", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_ml_model_live", sqlite_where=sa.text("is_production"), postgresql_where=sa.text("is_production")
         )
 
     op.drop_table("ml_model")
+    op.drop_table("api_token")
     op.drop_table("project")
     with op.batch_alter_table("event", schema=None) as batch_op:
         batch_op.drop_index("ix_event_queue")
