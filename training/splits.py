@@ -28,9 +28,12 @@ BANDS, ROWS = 32, 4
 LONGEST_READ = 100_000
 LONGEST_NORMALIZED = 1_000
 
-# Thai to Lao, Myanmar, Khmer, kana, Han: scripts that put no space between words.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD = re.compile(rf"[{_UNSPACED}]+|([^\W_{_UNSPACED}]+(?:['’][^\W_{_UNSPACED}]+)*)(\s*:)?")
+# Scripts that put no space between words: kana and Han, where two characters say about as much as a word; and Thai,
+# Lao, Myanmar and Khmer, where it takes four.
+_DENSE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_SPARSE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_LETTERS = rf"[^\W_{_DENSE}{_SPARSE}]+"
+_WORD = re.compile(rf"([{_DENSE}]+)|([{_SPARSE}]+)|({_LETTERS}(?:['’]{_LETTERS})*)(\s*:)?")
 _DIGIT = re.compile(r"\d")
 
 
@@ -84,12 +87,13 @@ def sign(text: str) -> Signature:
 
     Features are the words in lower case and the pairs of successive ones. Numbers, codes, addresses of mail and web
     are left out; of capitalized words, which are the likely fillings, only a few count; scripts without spaces give
-    pairs of characters for words. A text with too little besides counts all its words, or else stands for itself.
+    pieces of a few characters for words. A text with too little besides counts all its words, or else stands for
+    itself.
     """
     text = text[:LONGEST_READ]
-    words, capitalized = _read_words(text)
-    features = _pair_up(words)
-    if len(words) > 1:
+    words, pieces, capitalized = _read_words(text)
+    if len(words) + len(pieces) > 1:
+        features = _pair_up(words) | pieces
         room = -(-len(features) // 4)
         few = sorted(_hash(word) for word in set(capitalized))[:room]
         return Signature(tuple(sorted({*map(_hash, features), *few})[:SKETCH_SIZE]))
@@ -99,18 +103,26 @@ def sign(text: str) -> Signature:
     return Signature((_hash("=" + " ".join(text.casefold().split())),))
 
 
-def _read_words(text: str) -> tuple[list[str], list[str]]:
-    """The words in lower case, and the capitalized ones; a word before a colon names a field and is no filling."""
+def _read_words(text: str) -> tuple[list[str], set[str], list[str]]:
+    """The words in lower case, the pieces of scripts without spaces, and the capitalized words.
+
+    A word before a colon names a field and is no filling, however it is written.
+    """
     words: list[str] = []
+    pieces: set[str] = set()
     capitalized: list[str] = []
-    for match in _WORD.finditer(" ".join(_readable(text))):
-        word, colon = match.groups()
-        if word is None:
-            run = match.group()
-            words += [run[at : at + 2] for at in range(max(1, len(run) - 1))]
+    for dense, sparse, word, colon in _WORD.findall(" ".join(_readable(text))):
+        if dense:
+            pieces.update(_cut(dense, 2))
+        elif sparse:
+            pieces.update(_cut(sparse, 4))
         elif not _DIGIT.search(word):
             (capitalized if word[0].isupper() and not colon else words).append(word.casefold())
-    return words, capitalized
+    return words, pieces, capitalized
+
+
+def _cut(run: str, width: int) -> Iterator[str]:
+    return (run[at : at + width] for at in range(max(1, len(run) - width + 1)))
 
 
 def _readable(text: str) -> Iterator[str]:
