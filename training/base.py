@@ -92,6 +92,12 @@ def find_recognizer(nlp: Any) -> Any | None:
     return nlp.get_pipe(names[0]) if names else None
 
 
+def labels_of(nlp: Any) -> tuple[str, ...]:
+    """The labels that the pipeline's entity recognizer knows, in order; none where it has no recognizer."""
+    recognizer = find_recognizer(nlp)
+    return tuple(sorted(recognizer.labels)) if recognizer else ()
+
+
 def _load_blank(language: str) -> Any:
     try:
         return spacy.blank(language)

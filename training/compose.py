@@ -40,6 +40,17 @@ class Evidence:
 
 def compose(evidence: Evidence, *, serving: Mapping[str, str], calibration: Calibration) -> Prediction:
     """The prediction: for each label what `serving` says (model, pattern or both; both where it says nothing)."""
+    shown, log_nothing_missed = choose(evidence, serving=serving, calibration=calibration)
+    return Prediction(tuple(shown), calibration.task_score(shown, log_nothing_missed))
+
+
+def choose(
+    evidence: Evidence, *, serving: Mapping[str, str], calibration: Calibration
+) -> tuple[list[ScoredSpan], float]:
+    """The spans to show, and the log-probability that none is missing beside them.
+
+    What was found but is not served casts doubt on the text where nothing else is shown.
+    """
     candidates = _candidates(evidence, calibration)
     served = [c for c in candidates if serving.get(c.span.label, "both") in ("both", c.span.origin)]
     taken = Taken()
@@ -47,7 +58,7 @@ def compose(evidence: Evidence, *, serving: Mapping[str, str], calibration: Cali
     shown = sorted(c.span for c in ranked if taken.take(c.span.start, c.span.end))
     hidden = [c.span for c in candidates if taken.is_free(c.span.start, c.span.end)]
     doubt = sum(math.log1p(-clip(span.score)) for span in hidden) + _log_nothing_missed(evidence, shown)
-    return Prediction(tuple(shown), calibration.task_score(shown, doubt))
+    return shown, doubt
 
 
 @dataclass(frozen=True, slots=True)

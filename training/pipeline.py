@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from training.base import find_recognizer, load_base, load_folder
+from training.base import find_recognizer, labels_of, load_base, load_folder
 from training.compose import Evidence, compose
 from training.decode import ActionTable, Decoded, decode, table_of
 from training.patterns import PatternMatcher, default_pattern_mapping
@@ -75,8 +75,7 @@ def base_spec(base: str, language: str, taxonomy: Taxonomy) -> PipelineSpec:
 @lru_cache(maxsize=32)
 def base_labels(base: str) -> tuple[str, ...]:
     """The labels that a base model's recognizer gives; none where it has no recognizer. Raises ModelUnavailable."""
-    recognizer = find_recognizer(load_base(base))
-    return tuple(recognizer.labels) if recognizer else ()
+    return labels_of(load_base(base))
 
 
 def default_label_mapping(pipeline_labels: Iterable[str], taxonomy: Taxonomy) -> dict[str, str]:
@@ -130,6 +129,10 @@ class Pipeline:
     def pattern_leaves(self) -> frozenset[str]:
         """The leaves that a pattern recognizer finds."""
         return self._patterns.leaves
+
+    def find_patterns(self, text: str) -> tuple[ScoredSpan, ...]:
+        """What the patterns alone say of a text, with their own scores."""
+        return self._patterns.find(text)
 
     def predict(self, texts: Sequence[str], *, batch_size: int = 64) -> list[Prediction]:
         """A prediction for each text, in order; spans never overlap and lie within their text, white space trimmed.

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from training.spans import ScoredSpan
 
+Floats = npt.NDArray[np.float64]
 LOWEST = 1e-6
 # Long texts have tiny task scores, whose order still matters.
 LOWEST_TASK = 1e-12
@@ -102,16 +104,25 @@ def fit_platt(evidence: Sequence[float], right: Sequence[bool]) -> Platt:
     return Platt(slope=slope, offset=offset)
 
 
-def _newton(x: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> tuple[float, float]:
+def _newton(x: Floats, targets: Floats) -> tuple[float, float]:
     """Logistic regression on one variable; a weak prior draws the slope towards 1, so that the fit is always finite."""
     features = np.stack([x, np.ones_like(x)], axis=1)
     prior, strength = np.array([1.0, 0.0]), np.diag([1.0, 0.1])
+
+    def loss(weights: Floats) -> float:
+        logits = features @ weights
+        likelihood = np.logaddexp(0.0, logits) - targets * logits
+        return float(likelihood.sum() + 0.5 * (weights - prior) @ strength @ (weights - prior))
+
     weights = prior.copy()
     for _ in range(50):
-        expected = 1.0 / (1.0 + np.exp(-np.clip(features @ weights, -30, 30)))
+        expected = 1.0 / (1.0 + np.exp(-np.clip(features @ weights, -500, 500)))
         gradient = features.T @ (expected - targets) + strength @ (weights - prior)
         curvature = features.T @ (features * (expected * (1 - expected))[:, None]) + strength
         change = np.linalg.solve(curvature, gradient)
+        # Far from the optimum a whole step can land further off than it started.
+        while loss(weights - change) > loss(weights) and np.abs(change).max() > 1e-6:
+            change = change / 2
         weights = weights - change
         if np.abs(change).max() < 1e-6:
             break

@@ -1,0 +1,314 @@
+"""One training: texts in, a model folder and its spec out, by spaCy's own config system and training loop."""
+
+from __future__ import annotations
+
+import io
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import spacy
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from thinc.api import Config
+
+from config.errors import NotEnoughData
+from training.base import BLANK, fast_ops, find_recognizer, labels_of, load_base, load_folder, needed_components
+from training.corpus import Corpus, Example, build_corpus, sound_examples
+from training.fitting import fit
+from training.patterns import default_pattern_mapping
+from training.pipeline import Pipeline, PipelineSpec, default_label_mapping, known_names
+
+__all__ = ["Example", "Progress", "TrainingPlan", "train_pipeline"]
+
+# Early stopping needs a steady figure, not every dev text: this many tokens cost about a second an evaluation.
+DEV_TOKENS = 8_000
+# Without dev texts there is nothing to stop by.
+EPOCHS_WITHOUT_DEV = 15
+_REPORT_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training is: passes over the texts, updates, mean loss, newest F1 on the dev part, seconds."""
+
+    epoch: int
+    step: int
+    loss: float
+    dev_f1: float | None
+    seconds: float
+    seconds_left: float | None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What to train: `recipe` is "blank", "finetune", or "auto" (fine-tune where the base has a recognizer).
+
+    `base_mapping` says which label of the base pipeline is which leaf, `pattern_mapping` the same of pattern
+    recognizers; None: by the names that the default taxonomy knows for the leaves.
+    """
+
+    base: str
+    language: str
+    labels: tuple[str, ...]
+    seed: int = 0
+    max_epochs: int = 30
+    recipe: str = "auto"
+    base_mapping: dict[str, str] | None = None
+    pattern_mapping: dict[str, str] | None = None
+
+
+@dataclass
+class _Job:
+    """One training on its way: what each step of it needs and finds out."""
+
+    plan: TrainingPlan
+    on_progress: OnProgress
+    folder: Path
+    started: float = field(default_factory=time.monotonic)
+    recipe: str = "blank"
+    base: Any = None
+    names: dict[str, str] = field(default_factory=dict)  # leaf to the label it is trained under
+    train: Corpus | None = None
+    dev: Corpus | None = None
+    epoch: int = 0
+    step: int = 0
+    steps_per_epoch: int = 1
+    loss: float = 0.0
+    dev_f1: float | None = None
+    last_report: float = 0.0
+
+    def report(self) -> None:
+        """Tell how far it is; the listener may raise to cancel."""
+        self.last_report = time.monotonic()
+        seconds = self.last_report - self.started
+        planned = self.steps_per_epoch * self.plan.max_epochs
+        left = seconds / self.step * max(0, planned - self.step) if self.step else None
+        self.on_progress(Progress(self.epoch, self.step, self.loss, self.dev_f1, seconds, left))
+
+
+_current: ContextVar[_Job] = ContextVar("training job")
+
+
+def train_pipeline(
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    *,
+    plan: TrainingPlan,
+    output: Path,
+    on_progress: OnProgress,
+) -> PipelineSpec:
+    """Train on `train`, stop early by `dev`, and leave a complete spaCy pipeline in `output`, which must not exist yet.
+
+    `on_progress` hears of every phase and, at most twice a second, of the updates; what it raises ends the training
+    with nothing left in `output`. The spec returned holds label mapping, what serves each label, and calibration, the
+    last two measured on `dev`. The same texts, plan and machine give the same model. Raises NotEnoughData where no
+    text has a span, and ModelUnavailable for the base.
+    """
+    train, dev = sound_examples(train, plan.labels), sound_examples(dev, plan.labels)
+    if not any(example.spans for example in train):
+        raise NotEnoughData(f"none of the {len(train)} training texts has a span of the project's labels")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    try:
+        with fast_ops():
+            job = _Job(plan, on_progress, folder)
+            job.report()
+            _prepare(job, train, dev)
+            best = _run_loop(job)
+            spec = _measure(job, best, train, dev)
+        best.rename(output)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return spec
+
+
+def _prepare(job: _Job, train: Sequence[Example], dev: Sequence[Example]) -> None:
+    """Choose the recipe, and write the corpora under the labels that it trains."""
+    plan = job.plan
+    job.base = load_base(plan.base)
+    job.recipe = _choose_recipe(plan, job.base)
+    if job.recipe == "finetune":
+        job.names = _base_names(plan, job.base)
+    order = list(train)
+    random.Random(plan.seed).shuffle(order)
+    job.train = build_corpus(job.base, [_renamed(example, job.names) for example in order])
+    job.dev = build_corpus(job.base, [_renamed(example, job.names) for example in _some_of(dev, plan.seed)])
+    job.train.write(job.folder / "train.spacy")
+    # The loop wants something to evaluate; without dev texts nobody looks at that figure.
+    (job.dev if job.dev.docs else job.train).write(job.folder / "dev.spacy")
+    job.report()
+
+
+def _choose_recipe(plan: TrainingPlan, base: Any) -> str:
+    if plan.recipe != "auto":
+        return plan.recipe
+    return "finetune" if not plan.base.startswith(BLANK) and find_recognizer(base) is not None else "blank"
+
+
+def _base_names(plan: TrainingPlan, base: Any) -> dict[str, str]:
+    """For each leaf the base's label that means it, so that training starts from what the base knows."""
+    labels = labels_of(base)
+    mapping = plan.base_mapping
+    if mapping is None:
+        mapping = default_label_mapping(labels, known_names(plan.labels))
+    names = {leaf: label for label, leaf in sorted(mapping.items(), reverse=True) if leaf in plan.labels}
+    # A leaf that the base has no word for must not collide with a label that means something else there.
+    taken = set(labels)
+    return {leaf: names.get(leaf) or (leaf if leaf not in taken else f"{leaf}_") for leaf in plan.labels}
+
+
+def _renamed(example: Example, names: dict[str, str]) -> Example:
+    spans = (type(span)(span.start, span.end, names.get(span.label, span.label)) for span in example.spans)
+    return Example(example.text, tuple(spans))
+
+
+def _some_of(dev: Sequence[Example], seed: int) -> list[Example]:
+    order = list(dev)
+    random.Random(seed).shuffle(order)
+    chosen: list[Example] = []
+    chars = 0
+    for example in order:
+        if chosen and chars + len(example.text) > DEV_TOKENS * 5:
+            continue
+        chosen.append(example)
+        chars += len(example.text)
+    return chosen
+
+
+def _run_loop(job: _Job) -> Path:
+    """Train by spaCy's loop; the folder of the best model."""
+    nlp = init_nlp(_config(job))
+    job.report()
+    results = job.folder / "results"
+    results.mkdir()
+    token = _current.set(job)
+    try:
+        train(nlp, results, stdout=io.StringIO(), stderr=io.StringIO())
+    finally:
+        _current.reset(token)
+    best = results / ("model-best" if job.dev and job.dev.docs else "model-last")
+    _forget_paths(best / "config.cfg")
+    return best
+
+
+def _config(job: _Job) -> Config:
+    assert job.train is not None
+    config = Config().from_str(
+        files("config").joinpath(f"spacy/{job.recipe}.cfg").read_text("utf-8"), interpolate=False
+    )
+    config["paths"].update(train=str(job.folder / "train.spacy"), dev=str(job.folder / "dev.spacy"))
+    config["system"]["seed"] = job.plan.seed
+    config["nlp"]["lang"] = job.base.lang
+    training = config["training"]
+    words = training["batcher"]["size"]
+    job.steps_per_epoch = max(1, round(job.train.tokens / words))
+    training["logger"] = {"@loggers": "spanloop.Progress.v1"}
+    training["max_epochs"] = job.plan.max_epochs
+    training["eval_frequency"] = min(max(job.steps_per_epoch, 10), 100)
+    training["patience"] = training["eval_frequency"] * 8
+    if not (job.dev and job.dev.docs):
+        training.update(max_epochs=min(job.plan.max_epochs, EPOCHS_WITHOUT_DEV), patience=0, eval_frequency=10**6)
+    if job.recipe == "finetune":
+        _source_from(job, config)
+    return config
+
+
+def _source_from(job: _Job, config: Config) -> None:
+    """Source from a slim copy: spaCy would load the whole base pipeline, twice."""
+    folder = job.folder / "base"
+    job.base.to_disk(folder)
+    config["paths"]["base"] = str(folder)
+    names = needed_components(job.base.config)
+    config["nlp"]["pipeline"] = names
+    config["components"] = {name: {"source": str(folder)} for name in names}
+    config["nlp"]["tokenizer"] = job.base.config["nlp"]["tokenizer"]
+
+
+@spacy.registry.loggers("spanloop.Progress.v1")  # type: ignore[untyped-decorator]  # spaCy has no types
+def _progress_logger() -> Callable[..., tuple[Callable[[dict[str, Any] | None], None], Callable[[], None]]]:
+    """A logger for spaCy's loop, which calls it after every update: it passes the news on."""
+
+    def set_up(_nlp: Any, _stdout: Any, _stderr: Any) -> tuple[Any, Any]:
+        job = _current.get()
+
+        def log_step(info: dict[str, Any] | None) -> None:
+            job.step += 1
+            job.epoch = (job.step - 1) // job.steps_per_epoch
+            if info is not None:
+                job.epoch = int(info["epoch"])
+                job.loss = float(sum(info["losses"].values())) / (int(info["step"]) + 1)
+                job.dev_f1 = float(info["score"]) if job.dev and job.dev.docs else None
+            if info is not None or time.monotonic() - job.last_report > _REPORT_SECONDS:
+                job.report()
+
+        return log_step, lambda: None
+
+    return set_up
+
+
+def _forget_paths(file: Path) -> None:
+    """A stored model names no folder of the machine that trained it."""
+    config = Config().from_disk(file, interpolate=False)
+    config["paths"] = dict.fromkeys(config["paths"])
+    config["training"]["logger"] = {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
+    config["initialize"]["before_init"] = None
+    config.to_disk(file)
+
+
+def _measure(job: _Job, best: Path, train: Sequence[Example], dev: Sequence[Example]) -> PipelineSpec:
+    """The spec: on the dev part, which of model and patterns serves each label, and how scores are calibrated."""
+    plan = job.plan
+    nlp = load_folder(best)
+    patterns = plan.pattern_mapping
+    if patterns is None:
+        patterns = default_pattern_mapping(plan.language, known_names(plan.labels))
+    spec = PipelineSpec(
+        base=plan.base,
+        language=plan.language,
+        labels=plan.labels,
+        label_mapping=_label_mapping(job, nlp),
+        pattern_mapping=patterns,
+        training=_facts(job, train, dev),
+    )
+    return fit(Pipeline(spec, nlp), train, dev, on_step=job.report)
+
+
+def _label_mapping(job: _Job, nlp: Any) -> dict[str, str]:
+    """Trained labels to their leaves, and what else the base's labels mean."""
+    leaves = set(job.plan.labels)
+    labels = labels_of(nlp)
+    if job.recipe != "finetune":
+        return {label: label for label in labels if label in leaves}
+    kept = default_label_mapping(labels, known_names(job.plan.labels)) if job.plan.base_mapping is None else {}
+    mapping = {**kept, **(job.plan.base_mapping or {}), **{label: leaf for leaf, label in job.names.items()}}
+    return {label: leaf for label, leaf in sorted(mapping.items()) if label in labels and leaf in leaves}
+
+
+def _facts(job: _Job, train: Sequence[Example], dev: Sequence[Example]) -> dict[str, Any]:
+    assert job.train is not None
+    support = Counter(span.label for example in train for span in example.spans)
+    return {
+        "recipe": job.recipe,
+        "seed": job.plan.seed,
+        "train_texts": len(train),
+        "dev_texts": len(dev),
+        "tokens": job.train.tokens,
+        "steps": job.step,
+        "epochs": job.epoch + 1,
+        "stopped_by": "dev" if dev else "fixed number of epochs, for want of dev texts",
+        "support": dict(sorted(support.items())),
+        "spans": job.train.spans,
+        "misaligned_spans": len(job.train.misaligned),
+    }
