@@ -1,0 +1,63 @@
+"""The log: one format for all, secrets and texts masked."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from config.log import get_logger, mask_secrets, set_up_logging
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Put the process's logging back after each test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    "field", ["password", "token", "Authorization", "api_key", "body", "text", "label_studio_api_key"]
+)
+def test_log_masks_secrets_and_texts(field: str) -> None:
+    """A field whose name says that it is secret, or holds somebody's text, is masked."""
+    assert mask_secrets(None, "info", {"event": "called", field: "hush"}) == {"event": "called", field: "[masked]"}
+
+
+@pytest.mark.parametrize("field", ["task_id", "texts", "token_count", "context_id"])
+def test_log_keeps_ids_and_counts(field: str) -> None:
+    """Ids and counts stay readable."""
+    assert mask_secrets(None, "info", {field: 7}) == {field: 7}
+
+
+def test_log_writes_json_lines_with_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON each line is one object with event, level, time and fields, and no secret."""
+    set_up_logging(level="INFO", as_json=True)
+    get_logger("test").info("event_parked", event_id=3, token="hush")
+    written = json.loads(capsys.readouterr().err)
+    assert (written["event"], written["event_id"], written["level"]) == ("event_parked", 3, "info")
+    assert written["token"] == "[masked]"
+    assert "timestamp" in written
+
+
+def test_log_brings_libraries_into_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a library logs comes in the same format, and below the level nothing comes."""
+    set_up_logging(level="WARNING", as_json=True)
+    logging.getLogger("some.library").warning("disk is %s", "full")
+    logging.getLogger("some.library").info("chatter")
+    assert json.loads(capsys.readouterr().err)["event"] == "disk is full"
+
+
+def test_log_reads_as_lines_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without JSON a line holds the event and its fields for human eyes."""
+    set_up_logging(level="INFO", as_json=False)
+    get_logger("test").info("run_started", run_id="r1")
+    assert "run_started" in (line := capsys.readouterr().err)
+    assert "run_id=r1" in line
