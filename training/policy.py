@@ -75,6 +75,8 @@ class ProjectSettings(BaseModel):
         le=0.9,
         description="Share of the labelling queue that is drawn at random, for an unbiased test part.",
     )
+    record_results: bool = Field(True, description="Whether what the REST API classifies is kept as results.")
+    record_texts: bool = Field(True, description="Whether results keep their text; feedback on one then needs none.")
 
     @field_validator("verification_rule")
     @classmethod

@@ -28,7 +28,7 @@ def refresh_example(uow: UnitOfWork, project: Project, text_id: int, *, now: dat
     text = uow.texts.get_text(text_id).text
     example.entities = [span.to_json() for span in spans]
     example.problems = [problem.to_json() for problem in find_problems(text, spans, project.labels)]
-    example.classification_type = classification_type(project, spans)
+    example.classification_type = example.given_type or classification_type(project, spans)
     example.annotation_id, example.conflict = resolution.chosen.annotation_id, resolution.conflict
     _set_revision(uow, project, example, spans, verified=resolution.verified, now=now)
 

@@ -1,0 +1,45 @@
+"""Proposals: spans that somebody from outside says are right, unverified until an annotator submits them (rule 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from training.feedback import example_revision
+from training.partition import ensure_text
+from training.spans import Prediction, ScoredSpan, Span, find_problems, parse_spans
+from training.store.tables import Project, Source, TrainingDataset
+from training.store.unit_of_work import UnitOfWork
+from training.verification import classification_type, new_example
+
+# Label Studio serves the lowest score first: what somebody proposed waits for a person, not for a model.
+PROPOSAL_SCORE = 0.0
+
+
+def propose(rows: Sequence[dict[str, Any]]) -> Prediction:
+    """What a proposal of these spans shows: each certain, and the score that brings its task up first."""
+    spans = (ScoredSpan(s.start, s.end, s.label, 1.0, "proposal") for s in parse_spans(rows))
+    return Prediction(tuple(spans), PROPOSAL_SCORE)
+
+
+def record_proposal(
+    uow: UnitOfWork, project: Project, text: str, spans: Iterable[Span], *, source: Source, now: datetime
+) -> TrainingDataset:
+    """Keep proposed spans as the unverified example of their text; a text that annotators have settled stays as it is.
+
+    A task that holds the text carries the proposal from its first sight on (`training.intake`), whoever brings it.
+    """
+    row = ensure_text(uow, project, text, now=now)
+    example = uow.examples.of_text(project.id, row.id)
+    if example is None:
+        example = uow.examples.add(new_example(project, row.id, source, now=now))
+    elif example.annotation_id is not None:
+        return example
+    found = sorted(set(spans))
+    example.source, example.updated_at = source, now
+    example.entities = [span.to_json() for span in found]
+    example.problems = [problem.to_json() for problem in find_problems(text, found, project.labels)]
+    example.classification_type = example.given_type or classification_type(project, found)
+    example.revision = example_revision(found, verified=False)
+    return example
