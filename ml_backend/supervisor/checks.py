@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,6 +27,24 @@ def http_ok(url: str, *, token: str = "") -> ReadyCheck:
             return httpx.get(url, headers=headers, timeout=ASK_SECONDS, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
+
+    return ready
+
+
+def web_ready(url: str, *, workers: int, log: Path) -> ReadyCheck:
+    """Ready when the address answers; raises ConfigurationError when worker after worker dies.
+
+    uvicorn itself stays alive then, and starts new ones for ever.
+    """
+    answers = http_ok(url)
+    seen: dict[int, set[int]] = {}
+
+    def ready(pid: int, age: float) -> bool:
+        born = seen.setdefault(pid, set())
+        born.update(process.pid for process in descendants(pid))
+        if len(born) > 3 * workers + 1:  # one of them is Python's own tracker of resources
+            raise ConfigurationError(f"the web process's workers die as soon as they are started; {log} says why")
+        return answers(pid, age)
 
     return ready
 

@@ -195,14 +195,14 @@ class Keeper:
         # What it left behind would work beside its successor.
         end_processes(tagged(child.tag), grace=1.0)
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self._on_death(slot, child, ended)
+        self._on_death(slot, child, ended if self._all_ready.is_set() else f"{ended} before it was ready")
 
     def _on_death(self, slot: _Slot, child: Child, what: str) -> None:
         name = slot.spec.name
         tail = child.log_tail()
         story = f"its log {slot.spec.log} ends with:\n{tail}" if tail else f"it wrote nothing into {slot.spec.log}"
         if not self._all_ready.is_set():
-            raise ConfigurationError(f"{name} {what} before it was ready; {story}")
+            raise ConfigurationError(f"{name} {what}; {story}")
         slot.deaths = 1 if child.age > self._backoff.stable_after else slot.deaths + 1
         delay = self._backoff.delay(slot.deaths)
         slot.retry_at = time.monotonic() + delay

@@ -18,6 +18,7 @@ from ml_backend.supervisor.checks import (
     free_port,
     http_ok,
     redis_answers,
+    web_ready,
     without_login,
     worker_listens,
 )
@@ -172,9 +173,9 @@ def our_specs(settings: Settings, folder: DataFolder) -> list[ProcessSpec]:
             **{"ready_within": 180, **more},
         )
 
-    web = spec(
-        "web", *web_command(settings), ready=http_ok(f"{local_address(settings)}/health"), where=local_address(settings)
-    )  # fmt: skip
+    address = local_address(settings)
+    answers = web_ready(f"{address}/health", workers=settings.web_workers, log=folder.logs / "web.log")
+    web = spec("web", *web_command(settings), ready=answers, where=address)
     workers = [
         spec(f"worker-{queue}", "ml_backend.worker", queue, ready=worker_listens(settings.redis_url, queue))
         for queue in QUEUES

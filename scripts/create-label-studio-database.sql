@@ -1,0 +1,2 @@
+-- Run once by the postgres image, beside its own database for spanloop.
+CREATE DATABASE label_studio;
