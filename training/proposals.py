@@ -24,11 +24,19 @@ def propose(rows: Sequence[dict[str, Any]]) -> Prediction:
 
 
 def record_proposal(
-    uow: UnitOfWork, project: Project, text: str, spans: Iterable[Span], *, source: Source, now: datetime
+    uow: UnitOfWork,
+    project: Project,
+    text: str,
+    spans: Iterable[Span],
+    *,
+    source: Source,
+    given_type: str | None = None,
+    now: datetime,
 ) -> TrainingDataset:
     """Keep proposed spans as the unverified example of their text; a text that annotators have settled stays as it is.
 
-    A task that holds the text carries the proposal from its first sight on (`training.intake`), whoever brings it.
+    `given_type` is the classification type where somebody says one; without, it follows from the spans. A task
+    that holds the text carries the proposal from its first sight on (`training.intake`), whoever brings it.
     """
     row = ensure_text(uow, project, text, now=now)
     example = uow.examples.of_text(project.id, row.id)
@@ -40,6 +48,7 @@ def record_proposal(
     example.source, example.updated_at = source, now
     example.entities = [span.to_json() for span in found]
     example.problems = [problem.to_json() for problem in find_problems(text, found, project.labels)]
+    example.given_type = given_type or example.given_type
     example.classification_type = example.given_type or classification_type(project, found)
     example.revision = example_revision(found, verified=False)
     return example

@@ -36,6 +36,15 @@ class FeedbackRows:
         self._session.flush()
         return result
 
+    def find_result_by_id(self, result_id: str) -> MLClassificationResult | None:
+        """The result by its id, or None."""
+        return self._session.get(MLClassificationResult, result_id)
+
+    def add_results(self, results: Sequence[MLClassificationResult]) -> None:
+        """Keep many results at once."""
+        self._session.add_all(results)
+        self._session.flush()
+
     def of_annotation(self, project_id: int, annotation_id: int) -> ClassificationFeedback | None:
         """The feedback row of an annotation, also a withdrawn one."""
         return self._session.scalar(

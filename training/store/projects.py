@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -77,3 +77,8 @@ class Projects:
         elif username and found.username != username:
             found.username = username
         return found
+
+    def usernames(self, contributor_ids: Collection[int]) -> dict[int, str]:
+        """The names of these contributors, by id."""
+        query = select(Contributor.id, Contributor.username).where(Contributor.id.in_(list(contributor_ids)))
+        return {row.id: row.username for row in self._session.execute(query)}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -56,14 +56,34 @@ class Tallies:
         )
         self._session.connection().execute(upsert, rows)
 
-    def read(self, project_id: int, name: TallyName) -> Counter[tuple[str, str]]:
-        """The counts under a name, by key and label; what came down to nothing is left out."""
+    def read(self, project_id: int, name: TallyName, *, since: str = "") -> Counter[tuple[str, str]]:
+        """The counts under a name by key and label, from the key `since` on; what came down to nothing is left out."""
         rows = self._session.execute(
             select(Tally.key, Tally.label, Tally.count).where(
-                Tally.project_id == project_id, Tally.name == name, Tally.count != 0
+                Tally.project_id == project_id, Tally.name == name, Tally.key >= since, Tally.count != 0
             )
         )
         return Counter({(key, label): count for key, label, count in rows})
+
+    def sum_labels(self, project_id: int, name: TallyName, *, key: str | None = None) -> Counter[str]:
+        """The counts under a name by label, of one key or of all."""
+        query = select(Tally.label, func.sum(Tally.count)).where(Tally.project_id == project_id, Tally.name == name)
+        if key is not None:
+            query = query.where(Tally.key == key)
+        return Counter({label: int(count) for label, count in self._session.execute(query.group_by(Tally.label))})
+
+    def top_keys(self, project_id: int, name: TallyName, *, limit: int) -> list[tuple[str, int]]:
+        """The keys with the highest counts, and these, highest first."""
+        total = func.sum(Tally.count)
+        rows = self._session.execute(
+            select(Tally.key, total)
+            .where(Tally.project_id == project_id, Tally.name == name)
+            .group_by(Tally.key)
+            .having(total > 0)
+            .order_by(total.desc(), Tally.key)
+            .limit(limit)
+        )
+        return [(key, int(count)) for key, count in rows]
 
     def clear(self, project_id: int, names: frozenset[TallyName]) -> None:
         """Forget the counts under these names, to count anew."""
