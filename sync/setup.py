@@ -139,6 +139,11 @@ def ensure_project(
     )
 
 
+def set_annotators(client: LabelStudio, project_id: int, annotators: int) -> None:
+    """Let Label Studio give each task to so many annotators, as the project's verification rule wants."""
+    client.update_project(project_id, maximum_annotations=annotators)
+
+
 def _take_in(
     store: Store,
     client: LabelStudio,

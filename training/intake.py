@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from training.feedback import judge_correct, revision_of
 from training.partition import ensure_text
@@ -19,6 +20,7 @@ from training.store.tables import (
     MLClassificationResult,
     PredictionKind,
     Project,
+    Source,
     Task,
 )
 from training.store.unit_of_work import UnitOfWork
@@ -86,7 +88,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
                 id=seen.id,
                 text_id=text_id,
                 problem=problem,
-                proposal=None,
+                proposal=_find_proposal(uow, project, text_id),
                 is_labeled=seen.is_labeled,
                 updated_at=seen.updated_at,
                 deleted_at=None,
@@ -98,6 +100,14 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
     if task.text_id != text_id:
         _move_to_text(uow, project, task, text_id, now=now)
     return task
+
+
+def _find_proposal(uow: UnitOfWork, project: Project, text_id: int | None) -> list[dict[str, Any]] | None:
+    """What somebody proposed for the text before its task was seen, as long as no annotator has settled it."""
+    example = uow.examples.of_text(project.id, text_id) if text_id is not None else None
+    if example is None or example.annotation_id is not None or example.source == Source.LABEL_STUDIO:
+        return None
+    return example.entities
 
 
 def _move_to_text(uow: UnitOfWork, project: Project, task: Task, text_id: int | None, *, now: datetime) -> None:
@@ -140,7 +150,7 @@ def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *
         uow.annotations.add(row)
     uow.session.flush()
     if task is not None:
-        _recount_finished(uow, project, task)
+        recount_finished(uow, project, task)
     if text_id is not None:
         _record_feedback(uow, project, row, seen, task, text_id=text_id)
         refresh_example(uow, project, text_id, now=now)
@@ -167,7 +177,8 @@ def _problems_in(uow: UnitOfWork, project: Project, text_id: int | None, spans: 
     return [] if text_id is None else find_problems(uow.texts.get_text(text_id).text, spans, project.labels)
 
 
-def _recount_finished(uow: UnitOfWork, project: Project, task: Task) -> None:
+def recount_finished(uow: UnitOfWork, project: Project, task: Task) -> None:
+    """Note whether as many people submitted the task as the project's verification rule asks for."""
     needed = parse_settings(project.settings).rule.annotators
     standing = [a for a in uow.annotations.of_task(project.id, task.id) if not a.was_cancelled]
     task.is_labeled = len(standing) >= needed
@@ -276,7 +287,7 @@ def _delete_annotation(uow: UnitOfWork, project: Project, row: Annotation, *, no
     uow.session.flush()
     task = uow.texts.find_task(project.id, row.task_id) if row.task_id is not None else None
     if task is not None:
-        _recount_finished(uow, project, task)
+        recount_finished(uow, project, task)
     if row.text_id is not None:
         refresh_example(uow, project, row.text_id, now=now)
 

@@ -6,13 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from training.pipeline import Pipeline
-from training.spans import Prediction, ScoredSpan, parse_spans
+from training.proposals import propose
+from training.spans import Prediction
 from training.store.tables import PredictionKind, Task
 from training.store.unit_of_work import Store
 
-# Label Studio serves the lowest score first: what somebody proposed waits for a person, not for a model.
-PROPOSAL_SCORE = 0.0
 CHUNK = 500
+NOTHING = Prediction((), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ def predict_unfinished(
 ) -> list[TaskPrediction]:
     """Predict every waiting task but those in `skip`, lowest score first.
 
-    A task with a proposal gets the proposal, never model output (rule 4); one with too long a text gets nothing.
+    A task with a proposal gets the proposal, never model output (rule 4); one with too long a text an empty
+    prediction, for a task without any would be waited for again and again.
     """
     found: list[TaskPrediction] = []
     last = -1
@@ -40,23 +41,17 @@ def predict_unfinished(
         if not chunk:
             return sorted(found, key=lambda one: (one.prediction.score, one.task_id))
         last = chunk[-1][0].id
-        wanted = [(task, text) for task, text in chunk if task.id not in skip and len(text) <= max_text_chars]
-        found += _predict_chunk(wanted, pipeline)
+        wanted = [(task, text) for task, text in chunk if task.id not in skip]
+        found += _predict_chunk(wanted, pipeline, max_text_chars=max_text_chars)
 
 
-def _predict_chunk(chunk: list[tuple[Task, str]], pipeline: Pipeline) -> list[TaskPrediction]:
+def _predict_chunk(chunk: list[tuple[Task, str]], pipeline: Pipeline, *, max_text_chars: int) -> list[TaskPrediction]:
     proposed = [(task, text) for task, text in chunk if task.proposal is not None]
     others = [(task, text) for task, text in chunk if task.proposal is None]
-    predictions = pipeline.predict([text for _, text in others])
+    readable = [(task, text) for task, text in others if len(text) <= max_text_chars]
+    predicted = dict(
+        zip((task.id for task, _ in readable), pipeline.predict([text for _, text in readable]), strict=True)
+    )
     return [
         TaskPrediction(task.id, text, propose(task.proposal or []), PredictionKind.PROPOSAL) for task, text in proposed
-    ] + [
-        TaskPrediction(task.id, text, prediction, PredictionKind.MODEL)
-        for (task, text), prediction in zip(others, predictions, strict=True)
-    ]
-
-
-def propose(rows: list[dict[str, object]]) -> Prediction:
-    """What a proposal shows: its spans, each certain, and the score that brings its task up first."""
-    spans = (ScoredSpan(s.start, s.end, s.label, 1.0, "proposal") for s in parse_spans(rows))
-    return Prediction(tuple(spans), PROPOSAL_SCORE)
+    ] + [TaskPrediction(task.id, text, predicted.get(task.id, NOTHING), PredictionKind.MODEL) for task, text in others]

@@ -52,6 +52,13 @@ class Annotations:
             )
         )
 
+    def annotated_text_ids(self, project_id: int) -> set[int]:
+        """The texts that an annotation stands by, skips too."""
+        query = select(Annotation.text_id).where(
+            Annotation.project_id == project_id, Annotation.deleted.is_(False), Annotation.text_id.is_not(None)
+        )
+        return {text_id for text_id in self._session.scalars(query.distinct()) if text_id is not None}
+
     def with_problems(self, project_id: int) -> Sequence[Annotation]:
         """The standing annotations that hold spans nothing can be learnt from, by task."""
         rows = self._session.scalars(

@@ -1,0 +1,246 @@
+"""Texts from outside, brought into Label Studio as tasks and mirrored in the same breath.
+
+What is proposed stands in the store before Label Studio hears of the text, so that neither a webhook nor a refresh
+that comes in between ever takes such a task for a plain one. Where an import breaks off between Label Studio and the
+store, the pull at the beginning of the next one finds what got through: nothing goes in twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from config.errors import Conflict, LabelStudioError, NotFound
+from config.log import get_logger
+from sync.client import LabelStudio
+from sync.convert import to_regions
+from sync.labelling import parse_config
+from sync.mirror import Gatherer, record
+from sync.reconcile import reconcile
+from training.formats.rows import RejectedRow, Row
+from training.proposals import PROPOSAL_SCORE, propose, record_proposal
+from training.spans import ScoredSpan, Span, hash_text
+from training.store.tables import MLModel, PredictionKind, Project, PushedPrediction, Source
+from training.store.unit_of_work import Store
+from training.taxonomy import Taxonomy
+
+log = get_logger(__name__)
+
+Clock = Callable[[], datetime]
+OnProgress = Callable[[int], None]
+"""Called with the number of the line up to which everything is done."""
+
+BATCH = 500
+LARGEST_BATCH_CHARS = 4_000_000
+"""Texts of one request; Label Studio takes 250 MB, and holds a request in memory several times over."""
+SHOWN_LABELS = 30
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of the rows: imported (with proposed spans, verified), known before, or left out with the reason."""
+
+    imported: int = 0
+    proposals: int = 0
+    verified: int = 0
+    known: int = 0
+    rejected: list[RejectedRow] = field(default_factory=list)
+
+
+def import_rows(
+    store: Store,
+    client: LabelStudio,
+    project_id: int,
+    rows: Iterable[Row | RejectedRow],
+    *,
+    verified: bool = False,
+    clock: Clock,
+    on_progress: OnProgress = lambda _: None,
+) -> ImportReport:
+    """Import rows as tasks, in their order; a text that is a task of the project already is left out.
+
+    Spans come in as proposals, or with `verified` as annotations. A row with a label that the project does not have
+    is rejected. Raises NotFound for an unknown project; where Label Studio fails on the way, its error says how many
+    texts went in, and the same import run again goes on from there.
+    """
+    _pull(store, client, project_id, clock)
+    work = _Import(store, client, project_id, verified=verified, clock=clock)
+    for batch in work.sort_out(rows):
+        try:
+            work.bring_in(batch)
+        except LabelStudioError as error:
+            raise type(error)(
+                f"{error.message}. {work.report.imported} texts went in before; run the same import again, and it "
+                "goes on with the rest",
+                **error.details,
+            ) from error
+        on_progress(batch[-1].line)
+    log.info("imported", project_id=project_id, imported=work.report.imported, known=work.report.known)
+    return work.report
+
+
+def check_rows(store: Store, project_id: int, rows: Iterable[Row | RejectedRow], *, clock: Clock) -> ImportReport:
+    """What an import of these rows would do, as far as the store can tell; nothing is changed."""
+    work = _Import(store, None, project_id, verified=False, clock=clock)
+    for batch in work.sort_out(rows):
+        work.report.imported += len(batch)
+        work.report.proposals += sum(row.spans is not None for row in batch)
+    return work.report
+
+
+def _pull(store: Store, client: LabelStudio, project_id: int, clock: Clock) -> None:
+    with store.read() as uow:
+        uow.projects.get(project_id)
+    found = reconcile(store, client, project_id, full=False, clock=clock)
+    if found.project_deleted:
+        raise NotFound(
+            f"Label Studio has no project {project_id} any more; `spanloop project list` shows those there are"
+        )
+
+
+class _Import:
+    """One import on its way."""
+
+    def __init__(
+        self, store: Store, client: LabelStudio | None, project_id: int, *, verified: bool, clock: Clock
+    ) -> None:
+        self._store, self._client, self._clock, self._verified = store, client, clock, verified
+        with store.read() as uow:
+            self._project = uow.projects.get(project_id)
+        self._taxonomy = Taxonomy.from_json(self._project.taxonomy)
+        self._config = parse_config(self._project.label_config)
+        self._seen: set[str] = set()
+        self.report = ImportReport()
+
+    def sort_out(self, rows: Iterable[Row | RejectedRow]) -> Iterator[list[Row]]:
+        """Batches of rows that are usable and new; the others are counted."""
+        batch: list[Row] = []
+        characters = 0
+        for row in rows:
+            usable = self._resolve_labels(row) if isinstance(row, Row) else row
+            if isinstance(usable, RejectedRow):
+                self.report.rejected.append(usable)
+                continue
+            if batch and (len(batch) >= BATCH or characters + len(usable.text) > LARGEST_BATCH_CHARS):
+                yield from self._keep_new(batch)
+                batch, characters = [], 0
+            batch.append(usable)
+            characters += len(usable.text)
+        yield from self._keep_new(batch)
+
+    def _resolve_labels(self, row: Row) -> Row | RejectedRow:
+        if row.spans is None:
+            return row
+        leaves = {span.label: self._taxonomy.resolve(span.label) for span in row.spans}
+        if unknown := sorted(label for label, leaf in leaves.items() if leaf is None):
+            return RejectedRow(row.line, f"{_unknown_labels(unknown)}{_allowed(self._project.labels)}", unknown[0])
+        found = {Span(span.start, span.end, leaves[span.label] or span.label) for span in row.spans}
+        return replace(row, spans=tuple(sorted(found)))
+
+    def _keep_new(self, batch: list[Row]) -> Iterator[list[Row]]:
+        hashes = {row.line: hash_text(row.text) for row in batch}
+        with self._store.read() as uow:
+            known = uow.texts.known_hashes(self._project.id, set(hashes.values()))
+        new = []
+        for row in batch:
+            if hashes[row.line] in known or hashes[row.line] in self._seen:
+                self.report.known += 1
+            else:
+                self._seen.add(hashes[row.line])
+                new.append(row)
+        if new:
+            yield new
+
+    def bring_in(self, batch: list[Row]) -> None:
+        """Put a batch into the store as proposals, into Label Studio as tasks, and mirror those."""
+        assert self._client is not None, "only a check works without Label Studio"
+        version = self._keep_proposals(batch)
+        ids = self._client.import_tasks(self._project.id, [self._task(row, version.version) for row in batch])
+        self._mirror(self._client, dict(zip(ids, batch, strict=True)), version)
+        with_spans = sum(row.spans is not None for row in batch)
+        self.report.imported += len(batch)
+        self.report.proposals += 0 if self._verified else with_spans
+        self.report.verified += with_spans if self._verified else 0
+
+    def _keep_proposals(self, batch: list[Row]) -> MLModel:
+        """Note what is proposed; gives the version that Label Studio is told of at this moment."""
+        with self._store.write() as uow:
+            project = uow.projects.lock(self._project.id)
+            for row in batch:
+                if row.spans is not None:
+                    record_proposal(uow, project, row.text, row.spans, source=Source.IMPORTED, now=self._clock())
+            if project.announced_model_id is None:
+                raise Conflict(f"project {project.id} has no version yet; run `spanloop project adopt {project.id}`")
+            version = uow.models.get(project.announced_model_id)
+            uow.commit()
+        return version
+
+    def _task(self, row: Row, version: str) -> dict[str, Any]:
+        task: dict[str, Any] = {"data": _data(row, self._config.text_key)}
+        if row.spans is None:
+            return task
+        regions = to_regions(_proposed(row), self._config, row.text)
+        if self._verified:
+            for region in regions:
+                region.pop("score")
+            task["annotations"] = [{"result": regions}]
+        else:
+            task["predictions"] = [{"result": regions, "score": PROPOSAL_SCORE, "model_version": version}]
+        return task
+
+    def _mirror(self, client: LabelStudio, rows: Mapping[int, Row], version: MLModel) -> None:
+        # Times come from Label Studio's own clock: by ours, an update of its might look older than the import.
+        tasks = list(client.iter_tasks(self._project.id, only_ids=list(rows), in_full=self._verified))
+        gathered = Gatherer(self._store, client, self._project).gather(
+            tasks, [annotation for task in tasks for annotation in task.annotations]
+        )
+        with self._store.write() as uow:
+            project = uow.projects.lock(self._project.id)
+            record(uow, project, gathered, now=self._clock())
+            if not self._verified:
+                there = uow.texts.pushed_task_ids(project.id, version.version)
+                uow.texts.add_pushed(
+                    _note(project, task_id, row, version, now=self._clock())
+                    for task_id, row in rows.items()
+                    if row.spans is not None and task_id not in there
+                )
+            uow.commit()
+
+
+def _proposed(row: Row) -> tuple[ScoredSpan, ...]:
+    return propose([span.to_json() for span in row.spans or ()]).spans
+
+
+def _note(project: Project, task_id: int, row: Row, version: MLModel, *, now: datetime) -> PushedPrediction:
+    return PushedPrediction(
+        project_id=project.id,
+        task_id=task_id,
+        model_id=version.id,
+        version=version.version,
+        kind=PredictionKind.PROPOSAL,
+        spans=[span.to_json() for span in _proposed(row)],
+        score=PROPOSAL_SCORE,
+        pushed_at=now,
+    )
+
+
+def _data(row: Row, text_key: str) -> dict[str, Any]:
+    """The task's data: the text where the labelling config looks for it, and what else the row says beside it."""
+    place, *deeper = text_key.split(".")
+    data = {name: value for name, value in row.meta.items() if name != place}
+    value: Any = row.text
+    for name in reversed(deeper):
+        value = {name: value}
+    return {**data, place: value}
+
+
+def _unknown_labels(labels: list[str]) -> str:
+    quoted = ", ".join(repr(label) for label in labels)
+    return f"label{'s' if len(labels) > 1 else ''} {quoted} {'are' if len(labels) > 1 else 'is'} not the project's; "
+
+
+def _allowed(labels: tuple[str, ...]) -> str:
+    more = f" and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
+    return f"it has {', '.join(labels[:SHOWN_LABELS])}{more}"
