@@ -63,14 +63,7 @@ class ModelSlots:
 
         Raises NotFound for an unknown project, ModelUnavailable where no version of it can be loaded.
         """
-        with self._store.read() as uow:
-            project = uow.projects.get(project_id)
-            live = uow.models.live(project_id)
-            wanted = uow.models.get(project.announced_model_id) if project.announced_model_id else live
-        if wanted is None:
-            raise ModelUnavailable(
-                f"project {project_id} has no version yet; run `spanloop project adopt {project_id}`"
-            )
+        wanted = self._find_announced(project_id)
         ready = self._loaded.get(wanted.id) or self._try_to_load(wanted)
         if ready is not None:
             self._serving[project_id] = ready
@@ -80,6 +73,28 @@ class ModelSlots:
         raise ModelUnavailable(
             f"{wanted.version} of project {project_id} cannot be loaded; see the log of the web process"
         )
+
+    def announced_version(self, project_id: int) -> str:
+        """The version that `announced` serves or will serve, without waiting for it to be loaded.
+
+        Label Studio gives /setup 3 seconds, and a pipeline may take longer where the machine is busy.
+        Raises NotFound for an unknown project, ModelUnavailable where it has no version.
+        """
+        wanted = self._find_announced(project_id)
+        if wanted.id in self._failed and project_id in self._serving:
+            return self._serving[project_id].version
+        return wanted.version
+
+    def _find_announced(self, project_id: int) -> MLModel:
+        with self._store.read() as uow:
+            project = uow.projects.get(project_id)
+            live = uow.models.live(project_id)
+            wanted = uow.models.get(project.announced_model_id) if project.announced_model_id else live
+        if wanted is None:
+            raise ModelUnavailable(
+                f"project {project_id} has no version yet; run `spanloop project adopt {project_id}`"
+            )
+        return wanted
 
     def look(self) -> None:
         """Load what is wanted and not there, forget what nobody wants; each project is looked at by itself."""

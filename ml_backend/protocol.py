@@ -103,7 +103,7 @@ def _set_up(services: Services, slots: ModelSlots, body: Mapping[str, Any], proj
     project_id = project_id if project_id is not None else _project_of(body)
     try:
         projects.ensure(services, project_id, str(body.get("schema") or ""))
-        return {"model_version": slots.announced(project_id).version}
+        return {"model_version": slots.announced_version(project_id)}
     except SpanloopError as error:
         # Label Studio shows "400 Client Error" and drops the body: the reason has to stand here.
         log.warning("setup_refused", project_id=project_id, code=error.code, reason=error.message)
