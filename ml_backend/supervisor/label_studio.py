@@ -52,7 +52,7 @@ def label_studio_spec(settings: Settings, *, data: Path, logs: Path) -> ProcessS
         env=label_studio_env(settings, data=data),
         log=logs / "label-studio.log",
         ready=token_accepted(url, token, data=data),
-        ready_within=300,
+        ready_within=900,
         where=url,
         login=settings.label_studio_email,
     )
