@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ from spacy.training.loop import train
 from thinc.api import Config
 
 from config.errors import NotEnoughData
-from training.base import BLANK, fast_ops, find_recognizer, labels_of, load_base, load_folder, needed_components
+from training.base import fast_ops, labels_of, load_base, load_folder
 from training.corpus import Corpus, Example, build_corpus, sound_examples
 from training.fitting import fit
 from training.patterns import default_pattern_mapping
 from training.pipeline import Pipeline, PipelineSpec, default_label_mapping, known_names
+from training.recipes import choose_recipe, forget_paths, recipe_config
 
 __all__ = ["Example", "Progress", "TrainingPlan", "train_pipeline"]
 
@@ -33,6 +33,9 @@ __all__ = ["Example", "Progress", "TrainingPlan", "train_pipeline"]
 DEV_TOKENS = 8_000
 # Without dev texts there is nothing to stop by.
 EPOCHS_WITHOUT_DEV = 15
+# Evaluations without a better one before training stops.
+PATIENCE = 8
+PROGRESS_LOGGER = "spanloop.Progress.v1"
 _REPORT_SECONDS = 0.5
 
 
@@ -53,7 +56,7 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What to train: `recipe` is "blank", "finetune", or "auto" (fine-tune where the base has a recognizer).
+    """What to train: `recipe` is one of config/spacy/*.cfg, or "auto" (see training/recipes.py).
 
     `base_mapping` says which label of the base pipeline is which leaf, `pattern_mapping` the same of pattern
     recognizers; None: by the names that the default taxonomy knows for the leaves.
@@ -138,7 +141,7 @@ def _prepare(job: _Job, train: Sequence[Example], dev: Sequence[Example]) -> Non
     """Choose the recipe, and write the corpora under the labels that it trains."""
     plan = job.plan
     job.base = load_base(plan.base)
-    job.recipe = _choose_recipe(plan, job.base)
+    job.recipe = choose_recipe(plan.recipe, job.base)
     if job.recipe == "finetune":
         job.names = _base_names(plan, job.base)
     order = list(train)
@@ -149,12 +152,6 @@ def _prepare(job: _Job, train: Sequence[Example], dev: Sequence[Example]) -> Non
     # The loop wants something to evaluate; without dev texts nobody looks at that figure.
     (job.dev if job.dev.docs else job.train).write(job.folder / "dev.spacy")
     job.report()
-
-
-def _choose_recipe(plan: TrainingPlan, base: Any) -> str:
-    if plan.recipe != "auto":
-        return plan.recipe
-    return "finetune" if not plan.base.startswith(BLANK) and find_recognizer(base) is not None else "blank"
 
 
 def _base_names(plan: TrainingPlan, base: Any) -> dict[str, str]:
@@ -199,44 +196,26 @@ def _run_loop(job: _Job) -> Path:
     finally:
         _current.reset(token)
     best = results / ("model-best" if job.dev and job.dev.docs else "model-last")
-    _forget_paths(best / "config.cfg")
+    forget_paths(best / "config.cfg")
     return best
 
 
 def _config(job: _Job) -> Config:
     assert job.train is not None
-    config = Config().from_str(
-        files("config").joinpath(f"spacy/{job.recipe}.cfg").read_text("utf-8"), interpolate=False
-    )
-    config["paths"].update(train=str(job.folder / "train.spacy"), dev=str(job.folder / "dev.spacy"))
+    config = recipe_config(job.recipe, job.base, job.folder)
     config["system"]["seed"] = job.plan.seed
-    config["nlp"]["lang"] = job.base.lang
     training = config["training"]
-    words = training["batcher"]["size"]
-    job.steps_per_epoch = max(1, round(job.train.tokens / words))
-    training["logger"] = {"@loggers": "spanloop.Progress.v1"}
+    job.steps_per_epoch = max(1, round(job.train.tokens / training["batcher"]["size"]))
+    training["logger"] = {"@loggers": PROGRESS_LOGGER}
     training["max_epochs"] = job.plan.max_epochs
     training["eval_frequency"] = min(max(job.steps_per_epoch, 10), 100)
-    training["patience"] = training["eval_frequency"] * 8
+    training["patience"] = training["eval_frequency"] * PATIENCE
     if not (job.dev and job.dev.docs):
         training.update(max_epochs=min(job.plan.max_epochs, EPOCHS_WITHOUT_DEV), patience=0, eval_frequency=10**6)
-    if job.recipe == "finetune":
-        _source_from(job, config)
     return config
 
 
-def _source_from(job: _Job, config: Config) -> None:
-    """Source from a slim copy: spaCy would load the whole base pipeline, twice."""
-    folder = job.folder / "base"
-    job.base.to_disk(folder)
-    config["paths"]["base"] = str(folder)
-    names = needed_components(job.base.config)
-    config["nlp"]["pipeline"] = names
-    config["components"] = {name: {"source": str(folder)} for name in names}
-    config["nlp"]["tokenizer"] = job.base.config["nlp"]["tokenizer"]
-
-
-@spacy.registry.loggers("spanloop.Progress.v1")  # type: ignore[untyped-decorator]  # spaCy has no types
+@spacy.registry.loggers(PROGRESS_LOGGER)  # type: ignore[untyped-decorator]  # spaCy has no types
 def _progress_logger() -> Callable[..., tuple[Callable[[dict[str, Any] | None], None], Callable[[], None]]]:
     """A logger for spaCy's loop, which calls it after every update: it passes the news on."""
 
@@ -256,15 +235,6 @@ def _progress_logger() -> Callable[..., tuple[Callable[[dict[str, Any] | None], 
         return log_step, lambda: None
 
     return set_up
-
-
-def _forget_paths(file: Path) -> None:
-    """A stored model names no folder of the machine that trained it."""
-    config = Config().from_disk(file, interpolate=False)
-    config["paths"] = dict.fromkeys(config["paths"])
-    config["training"]["logger"] = {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
-    config["initialize"]["before_init"] = None
-    config.to_disk(file)
 
 
 def _measure(job: _Job, best: Path, train: Sequence[Example], dev: Sequence[Example]) -> PipelineSpec:

@@ -1,0 +1,81 @@
+"""Recipes: spaCy training configs in config/spacy/, completed with what a run knows.
+
+- blank: a small convolutional network, from the project's texts alone.
+- warm: the same kind of network, starting from a copy of the base pipeline's embedding layer, with a recognizer of its
+  own on top of it that knows the project's labels only.
+- finetune: the base pipeline's recognizer, trained on.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from thinc.api import Config
+
+from config.errors import ConfigurationError
+from training.base import find_recognizer, needed_components
+
+RECIPES = ("blank", "warm", "finetune")
+AUTO = "auto"
+
+
+def choose_recipe(wanted: str, base: Any) -> str:
+    """The recipe to train by; for "auto": blank for a base without recognizer, finetune where its embedding layer is
+    shared with other components, warm otherwise.
+
+    Raises ConfigurationError for an unknown one, or one that the base has no parts for.
+    """
+    if wanted not in (AUTO, *RECIPES):
+        raise ConfigurationError(f"there is no recipe {wanted!r}; known are {', '.join((AUTO, *RECIPES))}")
+    has_recognizer = find_recognizer(base) is not None
+    if wanted == AUTO:
+        return ("finetune" if _is_shared(base) else "warm") if has_recognizer else "blank"
+    if wanted != "blank" and not has_recognizer:
+        raise ConfigurationError(f"recipe {wanted!r} needs a base model with an entity recognizer; take blank or auto")
+    if wanted == "warm" and _is_shared(base):
+        raise ConfigurationError("recipe 'warm' needs a recognizer with an embedding layer of its own; take finetune")
+    return wanted
+
+
+def _is_shared(base: Any) -> bool:
+    return len(needed_components(base.config)) > 1
+
+
+def recipe_config(recipe: str, base: Any, folder: Path) -> Config:
+    """The recipe's config for corpora in `folder` (train.spacy and dev.spacy), where parts of the base are put too."""
+    text = files("config").joinpath(f"spacy/{recipe}.cfg").read_text("utf-8")
+    config = Config().from_str(text, interpolate=False)
+    config["paths"].update(train=str(folder / "train.spacy"), dev=str(folder / "dev.spacy"))
+    config["nlp"]["lang"] = base.lang
+    if recipe == "blank":
+        return config
+    # A slim copy of the base: spaCy would load the whole pipeline, several times.
+    base.to_disk(folder / "base")
+    config["paths"]["base"] = str(folder / "base")
+    config["nlp"]["tokenizer"] = base.config["nlp"]["tokenizer"]
+    if recipe == "finetune":
+        names = needed_components(base.config)
+        config["nlp"]["pipeline"] = names
+        config["components"] = {name: {"source": str(folder / "base")} for name in names}
+    else:
+        _copy_embedding(config, base, folder / "tok2vec.bin")
+    return config
+
+
+def _copy_embedding(config: Config, base: Any, file: Path) -> None:
+    name = needed_components(base.config)[0]
+    file.write_bytes(base.get_pipe(name).model.get_ref("tok2vec").to_bytes())
+    config["paths"]["init_tok2vec"] = str(file)
+    config["components"]["ner"]["model"]["tok2vec"] = base.config["components"][name]["model"]["tok2vec"]
+
+
+def forget_paths(file: Path) -> None:
+    """Take out of a stored model's config what only the machine that trained it has: folders, our logger."""
+    config = Config().from_disk(file, interpolate=False)
+    config["paths"] = dict.fromkeys(config["paths"])
+    config["training"]["logger"] = {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
+    config["initialize"].update(before_init=None, init_tok2vec=None)
+    config.pop("pretraining", None)
+    config.to_disk(file)
