@@ -40,6 +40,11 @@ def connection_of(services: Services) -> Connection:
     return Connection(settings.resolved_backend_url, settings.backend_user, password)
 
 
+def page_of(services: Services, project_id: int) -> str:
+    """The address of a project's labelling page."""
+    return f"{services.settings.label_studio_url.rstrip('/')}/projects/{project_id}/data?labeling=1"
+
+
 def create(services: Services, title: str, plan: Plan) -> Project:
     """Make a project in Label Studio, connected, with its version 0 live; safe to run twice."""
     return create_project(

@@ -51,7 +51,7 @@ def create(
     jobs.ring(session.services, "refresh", made.id)
     session.say(
         f"Project {made.id}, {made.title!r}, is connected: {len(made.labels)} labels, {made.language}, "
-        f"base model {made.base_model}. Label here: {page_of(session.services, made.id)}"
+        f"base model {made.base_model}. Label here: {projects.page_of(session.services, made.id)}"
     )
 
 
@@ -71,7 +71,7 @@ def adopt(
         session.warn(f"It was known before: its language stays {adopted.language}, its base {adopted.base_model}.")
     session.say(
         f"Project {adopted.id}, {adopted.title!r}, is connected: {len(adopted.labels)} labels. "
-        f"Label here: {page_of(session.services, adopted.id)}"
+        f"Label here: {projects.page_of(session.services, adopted.id)}"
     )
 
 
@@ -150,11 +150,6 @@ def choose_taxonomy(labels: Path | None, labels_from: Path | None) -> Taxonomy:
     if labels_from:
         return taxonomy_of(collect_labels(labels_from), load_taxonomy(None))
     return load_taxonomy(labels)
-
-
-def page_of(services: Services, project_id: int) -> str:
-    """The address of a project's labelling page."""
-    return f"{services.settings.label_studio_url.rstrip('/')}/projects/{project_id}/data?labeling=1"
 
 
 def summarize_project(uow: UnitOfWork, project: Project) -> dict[str, Any]:
