@@ -19,7 +19,7 @@ help: ## List the targets
 
 .PHONY: up
 up: install $(LABEL_STUDIO) ## Start the whole system; Ctrl-C stops it
-	@exec $(BIN)/python -m ml_backend.cli.up $(ARGS)
+	@exec $(BIN)/spanloop up $(ARGS)
 
 .PHONY: demo
 demo: install ## Watch the loop learn from generated texts, against the system that `make up` started
@@ -27,7 +27,7 @@ demo: install ## Watch the loop learn from generated texts, against the system t
 
 .PHONY: test
 test: lint install-label-studio test-tools ## Everything CI checks: lint, then all tests
-	$(PYTEST) tests/unit tests/integration tests/e2e $(ARGS)
+	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e $(ARGS)
 
 .PHONY: test-unit
 test-unit: install ## The pure rules, in seconds

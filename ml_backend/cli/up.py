@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def run_up(
         console.print(f"Ctrl-C stops everything; the data stays in {system.folder.path}.", soft_wrap=True)
         system.wait()
     except KeyboardInterrupt:
-        console.print("Stopping everything (Ctrl-C again: at once) …")
+        pass
     finally:
         stopper.asked = True
         system.stop()
@@ -135,6 +136,8 @@ class _Stopper:
             self.system.hurry()
             return
         self.asked = True
+        # Not through the console: the signal may have come in the middle of its own printing.
+        os.write(sys.stderr.fileno(), b"\nStopping everything (Ctrl-C again: at once) ...\n")
         raise KeyboardInterrupt
 
 

@@ -13,6 +13,7 @@ from config.errors import ConfigurationError
 from ml_backend.supervisor.process import Child, ProcessSpec, end_processes, tagged
 
 TICK_SECONDS = 0.1
+ASK_EVERY_SECONDS = 0.3
 
 
 class State(StrEnum):
@@ -72,6 +73,14 @@ class _Slot:
         self.child: Child | None = None
         self.deaths = 0
         self.retry_at = 0.0
+        self.asked_at = 0.0
+
+    def due_to_ask(self, now: float) -> bool:
+        """Whether it is time to ask the process again whether it is ready."""
+        if now - self.asked_at < ASK_EVERY_SECONDS:
+            return False
+        self.asked_at = now
+        return True
 
     def move(self, state: State) -> None:
         if state not in MOVES[self.state]:
@@ -167,7 +176,7 @@ class Keeper:
             code = child.exit_code()
             if code is not None:
                 self._on_exit(slot, child, code)
-            elif slot.state is State.STARTING:
+            elif slot.state is State.STARTING and (slot.spec.once or slot.due_to_ask(now)):
                 self._on_starting(slot, child)
 
     def _needs_met(self, spec: ProcessSpec) -> bool:

@@ -6,11 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-import httpx
-
 from config.errors import ConfigurationError
 from config.settings import Settings
-from ml_backend.supervisor.checks import ASK_SECONDS
+from ml_backend.supervisor.checks import http_status
 from ml_backend.supervisor.process import ProcessSpec, ReadyCheck
 
 VENV = ".venv-label-studio"
@@ -85,20 +83,12 @@ def token_accepted(url: str, token: str, *, data: Path) -> ReadyCheck:
     """Ready when our API key opens its API; raises ConfigurationError when it runs and refuses the key."""
 
     def ready(_pid: int, _age: float) -> bool:
-        try:
-            answer = httpx.get(
-                f"{url}/api/current-user/whoami",
-                headers={"Authorization": f"Token {token}"},
-                timeout=ASK_SECONDS,
-                trust_env=False,
-            )
-        except httpx.HTTPError:
-            return False
-        if answer.status_code == 401:
+        status = http_status(f"{url}/api/current-user/whoami", token=token)
+        if status == 401:
             raise ConfigurationError(
                 f"Label Studio's data in {data} was made with another API key than the one in spanloop.env; "
                 "put that key back (SPANLOOP_LABEL_STUDIO_API_KEY), or move the folder away to start anew"
             )
-        return answer.status_code == 200
+        return status == 200
 
     return ready

@@ -170,7 +170,7 @@ def our_specs(settings: Settings, folder: DataFolder) -> list[ProcessSpec]:
             env=child_env(settings),
             log=folder.logs / f"{name}.log",
             needs=("redis", "migrate"),
-            **{"ready_within": 180, **more},
+            **{"ready_within": 300, **more},
         )
 
     address = local_address(settings)
