@@ -31,6 +31,8 @@ log = get_logger(__name__)
 Clock = Callable[[], datetime]
 OnProgress = Callable[[int], None]
 """Called with the number of the line up to which everything is done."""
+OnRejected = Callable[[RejectedRow], None]
+"""Called with each row that is left out, as soon as it is met."""
 
 BATCH = 500
 LARGEST_BATCH_CHARS = 4_000_000
@@ -58,6 +60,7 @@ def import_rows(
     verified: bool = False,
     clock: Clock,
     on_progress: OnProgress = lambda _: None,
+    on_rejected: OnRejected = lambda _: None,
 ) -> ImportReport:
     """Import rows as tasks, in their order; a text that is a task of the project already is left out.
 
@@ -66,7 +69,7 @@ def import_rows(
     texts went in, and the same import run again goes on from there.
     """
     _pull(store, client, project_id, clock)
-    work = _Import(store, client, project_id, verified=verified, clock=clock)
+    work = _Import(store, client, project_id, verified=verified, clock=clock, on_rejected=on_rejected)
     for batch in work.sort_out(rows):
         try:
             work.bring_in(batch)
@@ -81,12 +84,19 @@ def import_rows(
     return work.report
 
 
-def check_rows(store: Store, project_id: int, rows: Iterable[Row | RejectedRow], *, clock: Clock) -> ImportReport:
+def check_rows(
+    store: Store,
+    project_id: int,
+    rows: Iterable[Row | RejectedRow],
+    *,
+    verified: bool = False,
+    clock: Clock,
+    on_rejected: OnRejected = lambda _: None,
+) -> ImportReport:
     """What an import of these rows would do, as far as the store can tell; nothing is changed."""
-    work = _Import(store, None, project_id, verified=False, clock=clock)
+    work = _Import(store, None, project_id, verified=verified, clock=clock, on_rejected=on_rejected)
     for batch in work.sort_out(rows):
-        work.report.imported += len(batch)
-        work.report.proposals += sum(row.spans is not None for row in batch)
+        work.count(batch)
     return work.report
 
 
@@ -104,9 +114,17 @@ class _Import:
     """One import on its way."""
 
     def __init__(
-        self, store: Store, client: LabelStudio | None, project_id: int, *, verified: bool, clock: Clock
+        self,
+        store: Store,
+        client: LabelStudio | None,
+        project_id: int,
+        *,
+        verified: bool,
+        clock: Clock,
+        on_rejected: OnRejected,
     ) -> None:
-        self._store, self._client, self._clock, self._verified = store, client, clock, verified
+        self._store, self._client, self._clock = store, client, clock
+        self._verified, self._on_rejected = verified, on_rejected
         with store.read() as uow:
             self._project = uow.projects.get(project_id)
         self._taxonomy = Taxonomy.from_json(self._project.taxonomy)
@@ -122,6 +140,7 @@ class _Import:
             usable = self._resolve_labels(row) if isinstance(row, Row) else row
             if isinstance(usable, RejectedRow):
                 self.report.rejected.append(usable)
+                self._on_rejected(usable)
                 continue
             if batch and (len(batch) >= BATCH or characters + len(usable.text) > LARGEST_BATCH_CHARS):
                 yield from self._keep_new(batch)
@@ -159,6 +178,10 @@ class _Import:
         version = self._keep_proposals(batch)
         ids = self._client.import_tasks(self._project.id, [self._task(row, version.version) for row in batch])
         self._mirror(self._client, dict(zip(ids, batch, strict=True)), version)
+        self.count(batch)
+
+    def count(self, batch: list[Row]) -> None:
+        """Count a batch as imported."""
         with_spans = sum(row.spans is not None for row in batch)
         self.report.imported += len(batch)
         self.report.proposals += 0 if self._verified else with_spans

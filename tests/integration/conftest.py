@@ -87,7 +87,7 @@ def store(database_url: str) -> Iterator[Store]:
 @pytest.fixture
 def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
     """An empty store on SQLite alone, for what does not depend on the database."""
-    path = tmp_path / "store.db"
+    path = tmp_path / "sqlite-store.db"
     shutil.copy(sqlite_template, path)
     engine = open_engine(f"sqlite:///{path}")
     yield Store(engine)
