@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     label_studio_timeout_seconds: float = Field(30.0, description="Seconds to wait for Label Studio's API.", gt=0)
 
     max_event_bytes: int = Field(32 * 1024 * 1024, description="Largest webhook or predict body, in bytes.", ge=1024)
+    api_body_bytes: int = Field(8 * 1024 * 1024, description="Largest body of a REST request, in bytes.", ge=1024)
+    api_requests_per_minute: int = Field(
+        6_000, description="REST requests a token may make in a minute, unless it has a limit of its own.", ge=1
+    )
     max_text_chars: int = Field(
         1_000_000, description="Longest text that is pre-labelled and trained on, in characters.", ge=100
     )

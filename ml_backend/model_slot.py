@@ -96,6 +96,16 @@ class ModelSlots:
             )
         return wanted
 
+    def live(self, project_id: int) -> LoadedModel:
+        """The live version as soon as it is loaded; until then the announced one, so that nobody waits for a load.
+
+        Raises NotFound for an unknown project, ModelUnavailable where no version of it can be loaded.
+        """
+        with self._store.read() as uow:
+            live = uow.models.live(project_id)
+        ready = self._loaded.get(live.id) if live is not None else None
+        return ready or self.announced(project_id)
+
     def look(self) -> None:
         """Load what is wanted and not there, forget what nobody wants; each project is looked at by itself."""
         with self._store.read() as uow:

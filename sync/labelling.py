@@ -112,6 +112,14 @@ def text_of(data: Mapping[str, Any], text_key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def data_of(text: str, text_key: str) -> dict[str, Any]:
+    """The data of a task that shows this text under this key: what `text_of` reads."""
+    value: Any = text
+    for part in reversed(text_key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
 def _parse_xml(xml: str) -> ET.Element:
     if "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():
         raise LabelConfigRefused("the labelling config declares a DOCTYPE or an entity, which none needs; take it out")

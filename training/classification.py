@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from training.latency import bucket_of
+from training.latency import bucket_of, quantile
 from training.policy import parse_settings
 from training.spans import Prediction
 from training.store.tables import MLClassificationResult, PredictionKind, Project, new_id
@@ -75,3 +75,30 @@ def _count(project_id: int, classified: Classified) -> Counter[Entry]:
         for span in prediction.spans:
             counts[project_id, TallyName.CLASSIFIED_LABEL, version, span.label] += 1
     return counts
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFigures:
+    """How much was classified: by version (texts, spans), newest first, by leaf, most frequent first, and how fast."""
+
+    versions: tuple[tuple[str, int, int], ...]
+    labels: tuple[tuple[str, int], ...]
+    buckets: Mapping[int, int]
+
+    def latency(self, share: float) -> float | None:
+        """Milliseconds that this share of the texts took no longer than."""
+        found = quantile(self.buckets, share)
+        return None if found is None else round(found, 3)
+
+
+def read_usage(uow: UnitOfWork, project_id: int) -> UsageFigures:
+    """What was classified in the project since it was made, whether or not results are kept."""
+    counts = uow.tallies.read(project_id, TallyName.CLASSIFIED)
+    versions = sorted({version for version, _ in counts}, key=lambda v: (len(v), v), reverse=True)
+    labels = uow.tallies.sum_labels(project_id, TallyName.CLASSIFIED_LABEL)
+    buckets = uow.tallies.read(project_id, TallyName.LATENCY)
+    return UsageFigures(
+        versions=tuple((version, counts[version, TEXTS], counts[version, SPANS]) for version in versions),
+        labels=tuple(sorted(labels.items(), key=lambda one: (-one[1], one[0]))),
+        buckets={int(bucket): count for (bucket, _), count in buckets.items()},
+    )

@@ -44,6 +44,10 @@ class Examples:
         """The example by its id."""
         return self._session.get_one(TrainingDataset, example_id)
 
+    def find(self, example_id: str) -> TrainingDataset | None:
+        """The example by its id, or None."""
+        return self._session.get(TrainingDataset, example_id)
+
     def add(self, example: TrainingDataset) -> TrainingDataset:
         """Put an example in."""
         self._session.add(example)

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from config.errors import Conflict, NotFound
+from config.errors import Conflict, InvalidInput, NotFound
 from training.store.tables import ACTIVE_RUNS, RUN_MOVES, Incorporation, RunStatus, TrainingBatch
 
 
@@ -34,6 +34,15 @@ class Runs:
         if run is None:
             raise NotFound(f"no run {run_id}; `spanloop runs list` shows those there are")
         return run
+
+    def resolve(self, name: str) -> TrainingBatch:
+        """The run of this id, or the only one whose id begins so. Raises NotFound, InvalidInput."""
+        found = self._session.scalars(
+            select(TrainingBatch).where(TrainingBatch.id.startswith(name, autoescape=True)).limit(2)
+        ).all()
+        if len(found) > 1 and name:
+            raise InvalidInput(f"several runs begin with {name!r}; give more of the id")
+        return found[0] if name and found else self.get(name)
 
     def active(self, project_id: int) -> TrainingBatch | None:
         """The project's pending, waiting or running run."""
@@ -90,3 +99,14 @@ class Runs:
         """Record which revisions of which examples a run took."""
         self._session.add_all(rows)
         self._session.flush()
+
+    def last_run_with(self, example_id: str) -> str | None:
+        """The last run that took an example in, or None."""
+        query = (
+            select(Incorporation.run_id)
+            .join(TrainingBatch, Incorporation.run_id == TrainingBatch.id)
+            .where(Incorporation.example_id == example_id)
+            .order_by(TrainingBatch.created_at.desc())
+            .limit(1)
+        )
+        return self._session.scalar(query)

@@ -62,6 +62,10 @@ class Answers:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def find(self, token_id: int, key: str) -> IdempotencyKey | None:
+        """What was answered under the key, or None."""
+        return self._session.get(IdempotencyKey, (token_id, key))
+
     def claim(self, token_id: int, key: str, *, request_hash: str, now: datetime) -> IdempotencyKey | None:
         """Take the key for this unit of work; where it was taken before, the row that holds the answer.
 

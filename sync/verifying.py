@@ -1,0 +1,98 @@
+"""A reviewer says that an example is right: the annotation that verifies it is made in Label Studio (rule 4).
+
+Label Studio comes first: where it fails, nothing has changed here. Where the store fails after it, the next pull
+brings the annotation in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from config.errors import Conflict, InvalidInput, LabelStudioError
+from sync.client import LabelStudio
+from sync.convert import to_regions
+from sync.labelling import LabellingConfig, data_of, parse_config
+from sync.mirror import Gatherer, record
+from training.intake import record_task_deletions
+from training.policy import VerifiedBy, parse_settings
+from training.spans import ScoredSpan, Span, find_problems, hash_text
+from training.store.tables import Project, Task
+from training.store.unit_of_work import Store
+
+Clock = Callable[[], datetime]
+
+
+def verify_text(
+    store: Store, client: LabelStudio, project_id: int, text: str, spans: Sequence[Span], *, clock: Clock
+) -> None:
+    """Submit these spans for a text in Label Studio, and take the annotation in; the text may be a new one.
+
+    Where the verification rule asks for more than a submit, the annotation is starred. Raises SpanInvalid for spans
+    that cannot be trained on, LabelStudioUnavailable and LabelStudioError where the annotation could not be made.
+    """
+    with store.read() as uow:
+        project = uow.projects.get(project_id)
+        known = uow.texts.find_text(project_id, hash_text(text))
+        tasks = uow.texts.tasks_of_text(known.id) if known is not None else ()
+    regions = _regions(project, text, spans)
+    starred = parse_settings(project.settings).rule.by is not VerifiedBy.SUBMITTED
+    task_id = _annotate(client, project, text, tasks, {"result": regions, "ground_truth": starred})
+    _take_in(store, client, project, task_id, clock=clock)
+
+
+def _regions(project: Project, text: str, spans: Sequence[Span]) -> list[dict[str, Any]]:
+    faults = find_problems(text, spans, project.labels)
+    if faults:
+        named = [{"path": "entities", "message": f"{fault.problem}: {fault.detail}"} for fault in faults]
+        raise InvalidInput(f"these spans cannot be verified: {named[0]['message']}", problems=named)
+    config: LabellingConfig = parse_config(project.label_config)
+    scored = [ScoredSpan(span.start, span.end, span.label, 1.0, "proposal") for span in spans]
+    return [
+        {name: value for name, value in region.items() if name != "score"}
+        for region in to_regions(scored, config, text)
+    ]
+
+
+def _annotate(
+    client: LabelStudio, project: Project, text: str, tasks: Sequence[Task], annotation: dict[str, Any]
+) -> int:
+    """Make the annotation on the text's task, or on a new one; the task's id."""
+    for task in tasks:
+        try:
+            client.create_annotation(task.id, annotation["result"], ground_truth=annotation["ground_truth"])
+        except LabelStudioError as error:
+            if error.details.get("status") != 404:
+                raise
+        else:
+            return task.id
+    new = {"data": data_of(text, project.text_key), "annotations": [annotation]}
+    (task_id,) = client.import_tasks(project.id, [new])
+    return task_id
+
+
+def _take_in(store: Store, client: LabelStudio, project: Project, task_id: int, *, clock: Clock) -> None:
+    task = client.find_task(task_id)
+    if task is None:
+        raise LabelStudioError(f"task {task_id} is gone from Label Studio again")
+    gathered = Gatherer(store, client, project).gather([task], task.annotations)
+    with store.write() as uow:
+        record(uow, uow.projects.lock(project.id), gathered, now=clock())
+        uow.commit()
+
+
+def withdraw_tasks(
+    store: Store, client: LabelStudio, project_id: int, task_ids: Sequence[int], *, clock: Clock
+) -> None:
+    """Delete tasks from Label Studio, and here after it. Raises Conflict where somebody has begun to label one."""
+    for task_id in task_ids:
+        task = client.find_task(task_id)
+        if task is not None and (task.has_draft or task.annotations):
+            raise Conflict(f"somebody is labelling task {task_id} in Label Studio; wait, or delete it there")
+    for task_id in task_ids:
+        client.delete_task(task_id)
+    with store.write() as uow:
+        project = uow.projects.lock(project_id)
+        record_task_deletions(uow, project, task_ids, now=clock())
+        uow.commit()
