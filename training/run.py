@@ -15,13 +15,14 @@ from training.artefacts import ArtefactStore
 from training.evaluate import Scores, score_spans
 from training.gate import Verdict, judge
 from training.heartbeat import Heartbeat
-from training.pipeline import Pipeline, PipelineSpec, load_pipeline
+from training.pipeline import Pipeline, PipelineSpec, base_spec, load_pipeline
 from training.policy import ProjectSettings, parse_settings
 from training.registry import Candidate, activate, register_candidate
 from training.snapshot import Snapshot, check_enough, take_snapshot
 from training.splits import Part
 from training.store.tables import Incorporation, MLModel, Project, RunStatus, TrainingBatch
 from training.store.unit_of_work import Store, UnitOfWork
+from training.taxonomy import Taxonomy
 from training.trainer import Example, TrainingPlan, train_pipeline
 
 log = get_logger(__name__)
@@ -179,12 +180,16 @@ def _train(
     heartbeat: Heartbeat,
     output: Path,
 ) -> PipelineSpec:
+    base = run.configuration.get("base_model") or project.base_model
+    known = base_spec(base, project.language, Taxonomy.from_json(project.taxonomy))
     plan = TrainingPlan(
-        base=run.configuration.get("base_model") or project.base_model,
+        base=base,
         language=project.language,
         labels=project.labels,
         seed=settings.seed,
         max_epochs=settings.max_epochs,
+        base_mapping=known.label_mapping,
+        pattern_mapping=known.pattern_mapping,
     )
     train, dev = ([Example(e.text, e.spans) for e in snapshot.part(part)] for part in (Part.TRAIN, Part.DEV))
     return train_pipeline(train, dev, plan=plan, output=output, on_progress=heartbeat.report)
