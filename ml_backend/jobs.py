@@ -17,7 +17,7 @@ from config.log import get_logger
 from ml_backend.bootstrap import Services, get_services, utc_now
 from ml_backend.projects import connection_of
 from ml_backend.queues import QueueName
-from sync.drain import DrainPolicy
+from sync.drain import Drained, DrainPolicy
 from sync.drain import drain as drain_batch
 from sync.push import drop_old_predictions, flip, push_predictions
 from sync.reconcile import reconcile as reconcile_project
@@ -126,12 +126,18 @@ def needs_refresh(uow: UnitOfWork, project: Project) -> bool:
 @job
 def drain(services: Services) -> None:
     """Work off the inbox, batch by batch."""
+    work_off_inbox(services)
+
+
+def work_off_inbox(services: Services) -> Drained:
+    """Drain until nothing in the inbox is due, or Label Studio is needed and not there; what became of the events."""
     settings = services.settings
     policy = DrainPolicy(
         batch=settings.drain_batch,
         lease=timedelta(seconds=settings.event_lease_seconds),
         attempts=settings.event_attempts,
     )
+    total = Drained()
     while True:
         done = drain_batch(
             services.store,
@@ -142,8 +148,14 @@ def drain(services: Services) -> None:
             request_training=_press_start,
         )
         log.info("inbox_drained", done=done.done, parked=done.parked, failed=done.failed)
+        total.done, total.parked, total.failed = (
+            total.done + done.done,
+            total.parked + done.parked,
+            total.failed + done.failed,
+        )
+        total.unavailable = done.unavailable
         if done.unavailable or done.done + done.parked + done.failed < settings.drain_batch:
-            return
+            return total
 
 
 def _press_start(uow: UnitOfWork, project: Project) -> None:

@@ -208,7 +208,8 @@ class _Import:
         if self._verified:
             for region in regions:
                 region.pop("score")
-            task["annotations"] = [{"result": regions}]
+            # The star verifies under every verification rule; Label Studio would set it anyway, unasked.
+            task["annotations"] = [{"result": regions, "ground_truth": True}]
         else:
             task["predictions"] = [{"result": regions, "score": PROPOSAL_SCORE, "model_version": version}]
         return task

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import InvalidInput
-from ml_backend import jobs, projects
+from ml_backend import projects
 from ml_backend.bootstrap import Services, utc_now
+from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, session_of
 from sync.reconcile import reconcile
 from sync.setup import set_annotators
@@ -48,7 +49,7 @@ def create(
     taxonomy = choose_taxonomy(labels, labels_from)
     plan = projects.plan_project(taxonomy, language=language, base_model=base_model, settings=settings)
     made = projects.create(session.services, name, plan)
-    jobs.ring(session.services, "refresh", made.id)
+    ring(session.services, "refresh", made.id)
     session.say(
         f"Project {made.id}, {made.title!r}, is connected: {len(made.labels)} labels, {made.language}, "
         f"base model {made.base_model}. Label here: {projects.page_of(session.services, made.id)}"
@@ -85,7 +86,7 @@ def adopt_project(
     if changes:
         set_project(services, project_id, changes)
     reconcile(services.store, services.label_studio, project_id, full=True, clock=utc_now)
-    jobs.ring(services, "refresh", project_id)
+    ring(services, "refresh", project_id)
     return adopted
 
 

@@ -165,6 +165,15 @@ def test_importing_verified_makes_annotations(loop: Loop) -> None:
     assert len(standing) == 2
 
 
+@pytest.mark.parametrize("rule", ["submitted", "ground_truth", "agreement:2"])
+def test_importing_verified_verifies_under_every_rule(store: Store, rule: str) -> None:
+    """What a reviewer brings in as verified counts, whatever the project asks of its annotators."""
+    loop = Loop.start(store, verification_rule=rule)
+    bring_in(loop, [PROPOSED], verified=True)
+    with loop.store.read() as uow:
+        assert uow.examples.count(loop.project_id).verified == 1
+
+
 def test_importing_resolves_other_names_of_a_label(store: Store) -> None:
     """A span under an alias comes in under the project's leaf."""
     loop = Loop.start(store)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from config.errors import NotFound
+from config.errors import Conflict, NotFound
 from tests.integration.rows import NOW, at_once, later, new_event
 from training.store.tables import EventStatus
 from training.store.unit_of_work import Store
@@ -103,6 +103,19 @@ def test_store_inbox_replays_a_parked_event_with_a_clean_count(store: Store) -> 
         (event,) = uow.inbox.list(status=EventStatus.PENDING)
         assert (event.attempts, event.error) == (0, None)
     assert claim(store, "one") == ["a"]
+
+
+def test_store_inbox_replays_parked_events_alone(store: Store) -> None:
+    """An event that waits, or is done, is not replayed, and the answer says where it stands."""
+    with store.write() as uow:
+        for status in EventStatus:
+            uow.inbox.add(new_event(status.value, status=status))
+        (parked,) = uow.inbox.parked_ids()
+        assert uow.inbox.get(parked).status == EventStatus.PARKED
+        for status in set(EventStatus) - {EventStatus.PARKED}:
+            (event,) = uow.inbox.list(status=status)
+            with pytest.raises(Conflict, match=f"is {status}; only parked"):
+                uow.inbox.replay(event.id, NOW)
 
 
 def test_store_inbox_names_the_way_out_for_an_unknown_event(store: Store) -> None:

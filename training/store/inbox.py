@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from config.errors import NotFound
+from config.errors import Conflict, NotFound
 from training.store.tables import Event, EventStatus
 
 
@@ -78,9 +78,18 @@ class Inbox:
             select(Event).where(Event.status == status).order_by(Event.id.desc()).limit(limit)
         ).all()
 
+    def parked_ids(self) -> Sequence[int]:
+        """The parked events, oldest first."""
+        query = select(Event.id).where(Event.status == EventStatus.PARKED).order_by(Event.id)
+        return self._session.scalars(query).all()
+
     def replay(self, event_id: int, now: datetime) -> Event:
-        """Put a parked event back into the queue with a clean count of failures."""
+        """Put a parked event back into the queue with a clean count of failures. Raises NotFound, Conflict."""
         event = self.get(event_id)
+        if event.status != EventStatus.PARKED:
+            raise Conflict(
+                f"event {event_id} is {event.status}; only parked events can be replayed", status=event.status
+            )
         event.status, event.attempts, event.error, event.lease_token = EventStatus.PENDING, 0, None, None
         event.available_at = now
         return event

@@ -1,0 +1,146 @@
+"""`spanloop models`: versions, and which of them is live."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated, Any
+
+import typer
+
+from ml_backend.bootstrap import Services, utc_now
+from ml_backend.cli.bell import ring
+from ml_backend.cli.session import AsJson, ProjectId, session_of
+from training import registry
+from training.store.tables import MLModel, Project
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List versions, and choose which one is live.")
+
+Version = Annotated[str, typer.Argument(help="The version's name, number or id.")]
+Reason = Annotated[str, typer.Option(help="Why; needed for a version that its gate refused.")]
+
+
+@app.command("list")
+def list_models(context: typer.Context, project_id: ProjectId = None, as_json: AsJson = False) -> None:
+    """List a project's versions, newest first."""
+    session = session_of(context)
+    project = session.find_project(project_id)
+    with session.services.store.read() as uow:
+        rows = [summarize_model(model, project) for model in uow.models.of_project(project.id)]
+    session.show(rows, as_json=as_json, nothing=f"Project {project.id} has no version.")
+
+
+@app.command()
+def show(context: typer.Context, version: Version, project_id: ProjectId = None, as_json: AsJson = False) -> None:
+    """Show a version: its figures by label, its verdict, and when it was live."""
+    session = session_of(context)
+    project = session.find_project(project_id)
+    with session.services.store.read() as uow:
+        model = uow.models.resolve(project.id, version)
+        changes = [change for change in uow.models.activations(project.id) if change.model_id == model.id]
+    labels = label_rows(model)
+    activations = [{"live_since": c.activated_at, "by": c.by, "reason": c.reason} for c in changes]
+    if as_json:
+        session.show_json({**describe_model(model, project), "labels": labels, "activations": activations})
+        return
+    for title, fields in describe_model(model, project).items():
+        if fields:
+            session.show_pairs(title, fields)
+    for rows in (labels, activations):
+        if rows:
+            session.say("")
+            session.show(rows, as_json=False, nothing="")
+
+
+@app.command()
+def activate(context: typer.Context, version: Version, project_id: ProjectId = None, reason: Reason = "") -> None:
+    """Put a version live; Label Studio follows as soon as the first fresh predictions are pushed."""
+    session = session_of(context)
+    project = session.find_project(project_id)
+    model = find_model(session.services, project.id, version)
+    changed = put_live(session.services, model, reason=reason)
+    session.say(f"{model.version} {'is live now' if changed else 'was live already'} in project {project.id}.")
+
+
+@app.command()
+def rollback(context: typer.Context, project_id: ProjectId = None, reason: Reason = "") -> None:
+    """Put the version live that was live before; again, the one before that."""
+    session = session_of(context)
+    project = session.find_project(project_id)
+    model = roll_back(session.services, project.id, reason=reason)
+    session.say(f"{model.version} is live again in project {project.id}.")
+
+
+def find_model(services: Services, project_id: int, name: str) -> MLModel:
+    """The project's version of this name, number or id. Raises NotFound."""
+    with services.store.read() as uow:
+        return uow.models.resolve(project_id, name)
+
+
+def put_live(services: Services, model: MLModel, *, reason: str) -> bool:
+    """Make a version the live one and ring for fresh predictions; False where it was that already."""
+    with services.store.write() as uow:
+        done = registry.activate(uow, model.project_id, model.id, by=_who(), reason=reason, now=utc_now())
+        uow.commit()
+    ring(services, "refresh", model.project_id)
+    return done is not None
+
+
+def roll_back(services: Services, project_id: int, *, reason: str) -> MLModel:
+    """Go back to the version that was live before, and ring for its predictions. Raises NotFound."""
+    with services.store.write() as uow:
+        done = registry.rollback(uow, project_id, by=_who(), reason=reason, now=utc_now())
+        model = uow.models.get(done.model_id)
+        uow.commit()
+    ring(services, "refresh", project_id)
+    return model
+
+
+def _who() -> str:
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a container's user may have no name
+        return "cli"
+
+
+def summarize_model(model: MLModel, project: Project) -> dict[str, Any]:
+    """A version in one line."""
+    return {
+        "version": model.version,
+        "live": model.is_production,
+        "announced": model.id == project.announced_model_id,
+        "f1": model.f1_score,
+        "precision": model.precision,
+        "recall": model.recall,
+        "verdict": (model.verdict or {}).get("kind"),
+        "trained": model.trained_at or model.created_at,
+    }
+
+
+def describe_model(model: MLModel, project: Project) -> dict[str, dict[str, Any]]:
+    """A version, by topic."""
+    verdict = model.verdict or {}
+    return {
+        "version": {
+            **summarize_model(model, project),
+            "id": model.id,
+            "base": model.spec.get("base"),
+            "size_bytes": model.size_bytes,
+            "path": model.path,
+        },
+        "verdict": {"kind": verdict["kind"], "reasons": " ".join(verdict["reasons"])} if verdict else {},
+    }
+
+
+def label_rows(model: MLModel) -> list[dict[str, Any]]:
+    """A version's figures on the test part, label by label."""
+    labels = (model.metrics or {}).get("per_label", {})
+    return [
+        {
+            "label": name,
+            "f1": scores["f1"],
+            "precision": scores["precision"],
+            "recall": scores["recall"],
+            "spans": scores["support"],
+        }
+        for name, scores in labels.items()
+    ]
