@@ -44,7 +44,7 @@ def load_base(name: str) -> Any:
 
 def find_base(name: str) -> Path:
     """The folder of a pipeline that is no blank one: a path as it is, else the data folder of the installed package."""
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name)
     for package in KNOWN_PACKAGES.get(name, (name,)):
         found = importlib.util.find_spec(package) if package.isidentifier() else None

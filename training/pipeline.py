@@ -110,7 +110,7 @@ class Pipeline:
 
     def __init__(self, spec: PipelineSpec, nlp: Any) -> None:
         self.spec = spec
-        self._nlp = nlp
+        self.nlp = nlp
         self._recognizer = find_recognizer(nlp)
         self._before = [pipe for name, pipe in nlp.pipeline if pipe is not self._recognizer and name in nlp.pipe_names]
         leaves = set(spec.labels)
@@ -165,8 +165,8 @@ class Pipeline:
         by_length = sorted(windows, key=lambda window: len(window.piece))
         for batch in _batches(by_length, batch_size=batch_size):
             # What spaCy learns of new words while it reads them is forgotten again, or a server's memory would grow.
-            with self._nlp.memory_zone():
-                docs = [self._nlp.make_doc(window.piece) for window in batch]
+            with self.nlp.memory_zone():
+                docs = [self.nlp.make_doc(window.piece) for window in batch]
                 for pipe in self._before:
                     docs = list(pipe.pipe(docs, batch_size=batch_size))
                 decoded = decode(self._recognizer, docs, self._table)
