@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from enum import StrEnum
 
+import psutil
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue
+from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
 from config.errors import RedisUnavailable
@@ -53,12 +55,29 @@ class Doorbell:
             ) from error
         return True
 
+    def count_workers(self) -> dict[QueueName, int]:
+        """How many workers listen on each queue; those of this machine whose process is gone are left out.
+
+        Raises RedisUnavailable.
+        """
+        try:
+            workers = Worker.all(connection=self.redis, serializer=JSONSerializer)
+        except RedisError as error:
+            raise RedisUnavailable(f"Redis does not answer ({type(error).__name__})") from error
+        alive = [worker for worker in workers if _is_alive(worker)]
+        return {name: sum(name.value in worker.queue_names() for worker in alive) for name in QueueName}
+
     def answer(self, job: str, *args: int | str | bool) -> None:
         """Say that the job has started: whoever rings from now on means a new one."""
         try:
             self.redis.delete(bell_key(job, *args))
         except RedisError as error:
             log.warning("bell_not_answered", job=job, error=type(error).__name__)
+
+
+def _is_alive(worker: Worker) -> bool:
+    # A killed worker's entry stays for minutes; only on its own machine can be seen that it is gone.
+    return worker.hostname != socket.gethostname() or worker.pid is None or psutil.pid_exists(worker.pid)
 
 
 def bell_key(job: str, *args: int | str | bool) -> str:

@@ -62,6 +62,10 @@ class LabelStudio:
             raise LabelStudioError(f"what answers at {self.url} is not Label Studio; check LABEL_STUDIO_URL")
         return str(answer["release"])
 
+    def clock(self) -> datetime | None:
+        """The time by its own clock, to the second; None where its answers do not say."""
+        return self._transport.clock("api/version")
+
     def whoami(self) -> User:
         """The user whose API key this is."""
         return read_user(self._transport.request("GET", "api/current-user/whoami"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -46,6 +48,16 @@ class Transport:
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
+
+    def clock(self, path: str) -> datetime | None:
+        """What the server's clock says, to the second, where its answers carry a Date. Raises as `call` does."""
+
+        def send() -> str | None:
+            said: str | None = self._client.get(f"{self.url}/{path}").headers.get("date")
+            return said
+
+        said = self.call(f"GET {path}", send, repeatable=True)
+        return None if said is None else parsedate_to_datetime(said)
 
     def request(self, method: str, path: str, *, json: Any = None, params: dict[str, Any] | None = None) -> Any:
         """The JSON answer to a raw request; every method but POST is tried again.

@@ -54,6 +54,13 @@ def project(world: World) -> StoredProject:
     return made
 
 
+def test_its_clock_is_a_moment_in_time(world: World) -> None:
+    """Label Studio says the time, aware of its zone, so that clocks can be compared."""
+    told = world.client.clock()
+    assert told is not None
+    assert told.tzinfo is not None
+
+
 def test_a_project_keeps_its_settings(world: World) -> None:
     """What a project is created with is what it says afterwards, and an unknown one is None."""
     made = world.client.create_project(

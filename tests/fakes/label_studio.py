@@ -48,6 +48,10 @@ class FakeLabelStudio:
         self._answer()
         return "1.23.2"
 
+    def clock(self) -> datetime | None:
+        self._answer()
+        return self._now
+
     def whoami(self) -> User:
         self._answer()
         return User(1, "annotator@spanloop.test")

@@ -1,0 +1,178 @@
+"""Is everything connected? What Label Studio says of itself and of a project, as findings with their remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sync.client import LabelStudio
+from sync.records import Backend, StoredProject
+from sync.setup import Connection, find_backends
+from training.policy import parse_settings
+from training.store.tables import MLModel, Project
+from training.store.unit_of_work import Store
+
+CONNECTED = "CO"
+SAMPLING = "Uncertainty sampling"
+LARGEST_SKEW_SECONDS = 30.0
+
+
+class Level(StrEnum):
+    """Whether something is as it should be, worth knowing, or must be mended."""
+
+    OK = "ok"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, what was found, and what to do about it."""
+
+    level: Level
+    subject: str
+    found: str
+    remedy: str = ""
+
+
+def check_label_studio(client: LabelStudio, *, now: datetime) -> list[Finding]:
+    """Is Label Studio there, does it take our key, and is its clock right? Raises LabelStudioError where not."""
+    version, user, clock = client.version(), client.whoami(), client.clock()
+    found = [Finding(Level.OK, "Label Studio", f"{version} answers at {client.url}, key of {user.email}")]
+    skew = 0.0 if clock is None else (clock - now).total_seconds()
+    if abs(skew) > LARGEST_SKEW_SECONDS:
+        found.append(
+            Finding(
+                Level.PROBLEM,
+                "clocks",
+                f"Label Studio's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} ours",
+                "set both machines' clocks by NTP: pulls look back two minutes only",
+            )
+        )
+    return found
+
+
+def check_project(store: Store, client: LabelStudio, connection: Connection, project_id: int) -> list[Finding]:
+    """Is a project connected as the loop needs it? Raises LabelStudioError where Label Studio cannot be asked."""
+    with store.read() as uow:
+        project = uow.projects.get(project_id)
+        live = uow.models.live(project_id)
+        announced = uow.models.get(project.announced_model_id) if project.announced_model_id else None
+    subject, adopt = f"project {project_id}", f"run `spanloop project adopt {project_id}`"
+    stored = client.find_project(project_id)
+    if stored is None:
+        return [
+            Finding(
+                Level.PROBLEM,
+                subject,
+                "Label Studio does not have it, or does not show it to this API key",
+                f"run `spanloop sync reconcile --project {project_id}`, which takes note of that",
+            )
+        ]
+    backends = find_backends(client, connection, project_id)
+    found = [
+        *_check_webhook(client, connection, project_id, subject, adopt),
+        *_check_backend(connection, backends, project_id, subject, adopt),
+        *_check_versions(stored, backends, live, announced, subject, adopt),
+        *_check_settings(stored, project, subject, adopt),
+    ]
+    version = announced.version if announced else "no version"
+    return found or [Finding(Level.OK, subject, f"{stored.title!r} is connected and shows {version}")]
+
+
+def _check_webhook(
+    client: LabelStudio, connection: Connection, project_id: int, subject: str, adopt: str
+) -> Iterator[Finding]:
+    ours = [hook for hook in client.list_webhooks(project_id) if connection.is_ours(hook.url)]
+    if not ours:
+        yield Finding(Level.PROBLEM, subject, "no webhook leads to us, so feedback comes by pulls alone", adopt)
+        return
+    if len(ours) > 1:
+        yield Finding(Level.PROBLEM, subject, f"{len(ours)} webhooks lead to us, so everything comes twice", adopt)
+    hook = ours[0]
+    url = f"{connection.backend_url(project_id)}/webhook"
+    given = {name.lower(): value for name, value in hook.headers.items()}.get("authorization")
+    if given is None:
+        yield Finding(Level.PROBLEM, subject, "its webhook has no credential, so its feedback is refused", adopt)
+    elif given != connection.headers["Authorization"]:
+        yield Finding(Level.PROBLEM, subject, "its webhook has another credential than ours", adopt)
+    if not hook.is_active:
+        yield Finding(Level.PROBLEM, subject, "its webhook is switched off", adopt)
+    if hook.url.rstrip("/") != url:
+        yield Finding(Level.PROBLEM, subject, f"its webhook goes to {hook.url}, not to {url}", adopt)
+    if not hook.send_for_all_actions:
+        yield Finding(Level.PROBLEM, subject, "its webhook leaves out some actions", adopt)
+    if not hook.send_payload:
+        yield Finding(Level.NOTE, subject, "its webhook sends no payload, so each event asks Label Studio back", adopt)
+
+
+def _check_backend(
+    connection: Connection, backends: list[Backend], project_id: int, subject: str, adopt: str
+) -> Iterator[Finding]:
+    if not backends:
+        yield Finding(Level.PROBLEM, subject, "no ML backend leads to us, so there are no pre-labels", adopt)
+        return
+    if len(backends) > 1:
+        yield Finding(Level.PROBLEM, subject, f"{len(backends)} ML backends lead to us", adopt)
+    backend, url = backends[0], connection.backend_url(project_id)
+    if backend.url.rstrip("/") != url:
+        yield Finding(Level.PROBLEM, subject, f"its ML backend goes to {backend.url}, not to {url}", adopt)
+    if backend.auth_method != "BASIC_AUTH":
+        yield Finding(Level.PROBLEM, subject, "its ML backend carries no credential", adopt)
+    if backend.state != CONNECTED:
+        why = f": {backend.error.strip().splitlines()[0][:200]}" if backend.error and backend.error.strip() else ""
+        yield Finding(
+            Level.PROBLEM,
+            subject,
+            f"Label Studio says its ML backend is not connected{why}",
+            f"check that {url}/health can be reached from Label Studio (SPANLOOP_BACKEND_URL), then {adopt}",
+        )
+
+
+def _check_versions(
+    stored: StoredProject,
+    backends: list[Backend],
+    live: MLModel | None,
+    announced: MLModel | None,
+    subject: str,
+    adopt: str,
+) -> Iterator[Finding]:
+    if live is None:
+        yield Finding(Level.PROBLEM, subject, "it has no live version", adopt)
+        return
+    if announced is None or announced.id != live.id:
+        yield Finding(
+            Level.PROBLEM,
+            subject,
+            f"{live.version} is live, and Label Studio is told of {announced.version if announced else 'nothing'}",
+            "a worker for the queue refresh turns it within minutes; if it does not, its log says why",
+        )
+    wanted = announced.version if announced else live.version
+    for what, version in (
+        ("the project's model version", stored.model_version),
+        *(("its ML backend's title", b.title) for b in backends[:1]),
+    ):
+        if version != wanted:
+            yield Finding(Level.PROBLEM, subject, f"{what} is {version!r}, announced is {wanted!r}", adopt)
+
+
+def _check_settings(stored: StoredProject, project: Project, subject: str, adopt: str) -> Iterator[Finding]:
+    if not stored.show_collab_predictions:
+        yield Finding(Level.PROBLEM, subject, "pre-labels are not shown to its annotators", adopt)
+    needed = parse_settings(project.settings).rule.annotators
+    if stored.maximum_annotations < needed:
+        yield Finding(
+            Level.PROBLEM,
+            subject,
+            f"Label Studio gives a task to {stored.maximum_annotations} annotators, its rule needs {needed}",
+            adopt,
+        )
+    if stored.sampling != SAMPLING:
+        yield Finding(
+            Level.NOTE,
+            subject,
+            f"its tasks come up by {stored.sampling!r}, not the most uncertain first",
+            f"unless somebody wants it so, {adopt}",
+        )
