@@ -25,6 +25,8 @@ CONTEXT_WORDS = 5
 # What scores lower needs a context word: nine digits in a row are no social security number by themselves.
 THRESHOLD = 0.4
 VALIDATED = 1.0
+# Of nine digits in a row one in ten passes a checksum by chance.
+WEAK_SHAPE = 0.3
 # Looked for whether or not the project has a leaf for them, so that no other pattern takes a part of them.
 BLOCKERS = ("CREDIT_CARD", "IBAN_CODE", "US_SSN", "EMAIL_ADDRESS", "IP_ADDRESS")
 
@@ -85,15 +87,29 @@ class PatternMatcher:
 
 
 def _matches(text: str, entity: str, recognizer: Any) -> list[PatternMatch]:
+    context = _context_pattern(tuple(recognizer.context or ()))
     found = []
     for result in recognizer.analyze(text, [entity]):
-        score = float(result.score)
-        if score < VALIDATED and _has_context(text, result.start, _context_pattern(tuple(recognizer.context or ()))):
-            score = min(max(score + CONTEXT_BOOST, CONTEXT_FLOOR), 0.99)
         start, end = _trim(text, result.start, result.end)
-        if score >= THRESHOLD and start < end:
+        if start >= end or _cuts_a_word(text, start) or _cuts_a_word(text, end):
+            continue
+        score = _score(result, in_context=_has_context(text, start, context))
+        if score >= THRESHOLD:
             found.append(PatternMatch(start, end, entity, score))
     return found
+
+
+def _score(result: Any, *, in_context: bool) -> float:
+    """The recognizer's score, raised by a context word; proof on a weak pattern proves nothing without one."""
+    score = float(result.score)
+    if score >= VALIDATED:
+        shape = result.analysis_explanation.original_score if result.analysis_explanation else VALIDATED
+        return VALIDATED if in_context or shape >= WEAK_SHAPE else float(shape)
+    return min(max(score + CONTEXT_BOOST, CONTEXT_FLOOR), 0.99) if in_context else score
+
+
+def _cuts_a_word(text: str, place: int) -> bool:
+    return 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum()
 
 
 @lru_cache(maxsize=256)
