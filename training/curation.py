@@ -36,18 +36,13 @@ def get_example(uow: UnitOfWork, example_id: str) -> TrainingDataset:
 
 def add_example(
     uow: UnitOfWork, project: Project, text: str, spans: Sequence[Span], *, given_type: str | None, now: datetime
-) -> tuple[TrainingDataset, bool]:
-    """Propose spans for a text by hand; the example, and whether it is new.
-
-    Raises Conflict where an annotator has given other spans.
-    """
-    known = uow.texts.find_text(project.id, hash_text(text))
-    example = uow.examples.of_text(project.id, known.id) if known is not None else None
+) -> TrainingDataset:
+    """Propose spans for a text by hand. Raises Conflict where an annotator has given other spans."""
+    example = uow.examples.of_hash(project.id, hash_text(text))
     if example is None:
-        made = record_proposal(uow, project, text, spans, source=Source.MANUAL, given_type=given_type, now=now)
-        return made, True
+        return record_proposal(uow, project, text, spans, source=Source.MANUAL, given_type=given_type, now=now)
     change_example(uow, project, example, text, Changes(tuple(spans), given_type), now=now)
-    return example, False
+    return example
 
 
 def change_example(

@@ -18,6 +18,7 @@ from ml_backend.api.fields import (
     Entity,
     ProjectField,
     RequestBody,
+    check_length,
     to_entities,
 )
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, SlotsDep, allow
@@ -109,7 +110,7 @@ class BatchClassification(BaseModel):
 @allow(Act.CLASSIFY)
 def classify(body: ClassifyRequest, caller: CallerDep, services: ServicesDep, slots: SlotsDep) -> Classification:
     """Classify a text."""
-    _check_length(body.text, services)
+    check_length(body.text, services.settings.max_text_chars)
     project, model = _open(services, slots, body.project)
     predictions, milliseconds = _predict(model, [body.text])
     (result_id,) = _record(services, project, model, caller, [body.text], predictions, milliseconds)
@@ -166,13 +167,6 @@ def _find_fault(text: object, longest: int) -> str | None:
     except UnicodeEncodeError:
         return find_text_fault(text)
     return find_text_fault(text) if "\0" in text else None
-
-
-def _check_length(text: str, services: Services) -> None:
-    longest = services.settings.max_text_chars
-    if len(text) > longest:
-        message = f"the text of {len(text)} characters is longer than {longest}"
-        raise InvalidInput(message, problems=[{"path": "text", "message": message}])
 
 
 def _open(services: Services, slots: ModelSlots, project_id: int | None) -> tuple[Project, LoadedModel]:

@@ -32,6 +32,7 @@ from ml_backend.api.request_id import HEADER
 log = get_logger(__name__)
 API_PATH = "/api/"
 METHOD_NOT_ALLOWED = "method_not_allowed"
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _HTTP_CODES = {404: NotFound.code, 405: METHOD_NOT_ALLOWED}
 _PLAINER = {"extra_forbidden": "there is no such field", "missing": "is missing"}
 
@@ -171,19 +172,18 @@ def _answer_http(request: Request, error: Exception) -> Response:
         return _answer(request, 404, code, f"there is no page at {request.url.path}; /api/docs/ lists the routes")
     if error.status_code == 405:
         allowed = ", ".join(_methods_at(request))
-        message = f"{request.method} is not allowed here; {allowed} is"
+        message = f"{request.method} is not allowed here; allowed: {allowed}"
         return _answer(request, 405, code, message, headers={"Allow": allowed})
     return _answer(request, error.status_code, code, str(error.detail), headers=error.headers)
 
 
 def _methods_at(request: Request) -> list[str]:
     """The methods that some route takes at the request's path."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        for method in getattr(route, "methods", None) or ():
-            if route.matches({**request.scope, "method": method})[0] is Match.FULL:
-                found.add(method)
-    return sorted(found)
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _answer_unknown(request: Request, error: Exception) -> Response:

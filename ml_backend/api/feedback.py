@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from config.errors import Conflict, InvalidInput
+from config.errors import Conflict
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
@@ -30,6 +30,7 @@ from ml_backend.api.fields import (
     RequestWarning,
     RowId,
     Storable,
+    check_length,
     to_entities,
     to_warnings,
 )
@@ -184,10 +185,8 @@ def submit_feedback(
     Right or wrong, it becomes an unverified training example, which an annotator verifies in Label Studio. An
     entity whose offsets do not fit its text is taken where the text stands nearest, with a warning.
     """
-    longest = services.settings.max_text_chars
-    if body.text is not None and len(body.text) > longest:
-        message = f"the text of {len(body.text)} characters is longer than {longest}"
-        raise InvalidInput(message, problems=[{"path": "text", "message": message}])
+    if body.text is not None:
+        check_length(body.text, services.settings.max_text_chars)
     answer, project_id, replayed = _take(services, caller, body, idempotency_key)
     if replayed:
         response.headers[REPLAYED] = "true"
@@ -269,9 +268,8 @@ def list_all_feedback(
         count = count_feedback(uow, project.id, wanted)
         lines = list_feedback(uow, project.id, wanted, count=count, limit=query.limit, offset=query.offset)
     taxonomy = read_taxonomy(project.taxonomy)
-    return FeedbackPage.model_validate(
-        {**links(request, query, count=count), "results": [_show(line, project, taxonomy) for line in lines]}
-    )
+    results = [_show(line, project, taxonomy) for line in lines]
+    return FeedbackPage.model_construct(**links(request, query, count=count), results=results)
 
 
 def _show(line: FeedbackLine, project: Project, taxonomy: Taxonomy) -> Feedback:

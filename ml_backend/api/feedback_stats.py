@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -23,7 +23,7 @@ routes = APIRouter(route_class=GuardedRoute, tags=["feedback"])
 class DayFigures(BaseModel):
     """The feedback of a day."""
 
-    date: date = Field(description="The day, in UTC.", examples=["2026-01-31"])
+    date: datetime.date = Field(description="The day, in UTC.", examples=["2026-01-31"])
     total: int = Field(description="Feedback given.", examples=[25])
     correct: int = Field(description="How much of it said right.", examples=[22])
     incorrect: int = Field(description="How much of it said wrong.", examples=[3])
@@ -128,7 +128,7 @@ def _show(project_id: int, figures: FeedbackFigures, taxonomy: Taxonomy) -> Feed
     )
 
 
-def _show_day(day: date, judged: Judged) -> DayFigures:
+def _show_day(day: datetime.date, judged: Judged) -> DayFigures:
     return DayFigures(date=day, total=judged.total, correct=judged.correct, incorrect=judged.incorrect)
 
 

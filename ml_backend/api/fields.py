@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from config.errors import InvalidInput
 from training.entities import GivenEntity, Remark
 from training.spans import find_text_fault
 from training.taxonomy import Taxonomy
@@ -30,6 +31,13 @@ def check_storable(value: str) -> str:
     if not sound:
         raise ValueError(find_text_fault(value))
     return value
+
+
+def check_length(text: str, longest: int) -> None:
+    """Raise InvalidInput for a text over the limit of the installation."""
+    if len(text) > longest:
+        message = f"the text of {len(text)} characters is longer than {longest}"
+        raise InvalidInput(message, problems=[{"path": "text", "message": message}])
 
 
 def _read_digits(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Request
 from pydantic import BaseModel, Field
@@ -40,7 +40,7 @@ class Page(BaseModel):
     )
 
 
-def links(request: Request, query: PageQuery, *, count: int) -> dict[str, int | str | None]:
+def links(request: Request, query: PageQuery, *, count: int) -> dict[str, Any]:
     """The fields of a page beside its results."""
     after, before = query.offset + query.limit, max(query.offset - query.limit, 0)
     return {

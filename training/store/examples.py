@@ -44,6 +44,14 @@ class Examples:
         """The example by its id."""
         return self._session.get_one(TrainingDataset, example_id)
 
+    def of_hash(self, project_id: int, text_hash: str) -> TrainingDataset | None:
+        """The example of the text with this hash."""
+        return self._session.scalar(
+            select(TrainingDataset)
+            .join(TextRow, TrainingDataset.text_id == TextRow.id)
+            .where(TextRow.project_id == project_id, TextRow.hash == text_hash)
+        )
+
     def find(self, example_id: str) -> TrainingDataset | None:
         """The example by its id, or None."""
         return self._session.get(TrainingDataset, example_id)

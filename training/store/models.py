@@ -30,6 +30,10 @@ class Models:
             raise NotFound(f"no model {model_id}; `spanloop models list` shows those there are")
         return model
 
+    def find(self, model_id: str) -> MLModel | None:
+        """The version by its id, or None."""
+        return self._session.get(MLModel, model_id)
+
     def resolve(self, project_id: int, name: str) -> MLModel:
         """The project's version by id, version string or number. Raises NotFound."""
         for model in self.of_project(project_id):

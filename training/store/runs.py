@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -56,14 +56,22 @@ class Runs:
             select(TrainingBatch).where(TrainingBatch.status.in_(ACTIVE_RUNS)).order_by(TrainingBatch.created_at)
         ).all()
 
-    def of_project(self, project_id: int, *, limit: int = 50) -> Sequence[TrainingBatch]:
-        """The project's runs, newest first."""
-        return self._session.scalars(
-            select(TrainingBatch)
-            .where(TrainingBatch.project_id == project_id)
-            .order_by(TrainingBatch.created_at.desc(), TrainingBatch.id)
-            .limit(limit)
-        ).all()
+    def of_project(
+        self, project_id: int, *, status: RunStatus | None = None, limit: int = 50, offset: int = 0
+    ) -> Sequence[TrainingBatch]:
+        """The project's runs, newest first, of one status or of all."""
+        query = select(TrainingBatch).where(TrainingBatch.project_id == project_id)
+        if status is not None:
+            query = query.where(TrainingBatch.status == status)
+        query = query.order_by(TrainingBatch.created_at.desc(), TrainingBatch.id)
+        return self._session.scalars(query.limit(limit).offset(offset)).all()
+
+    def count(self, project_id: int, *, status: RunStatus | None = None) -> int:
+        """How many runs the project has, of one status or of all."""
+        query = select(func.count()).where(TrainingBatch.project_id == project_id)
+        if status is not None:
+            query = query.where(TrainingBatch.status == status)
+        return self._session.scalar(query) or 0
 
     def move(self, run_id: str, to: RunStatus, *, worker: str | None = None) -> TrainingBatch:
         """Change a run's status by compare-and-set over the allowed moves.
