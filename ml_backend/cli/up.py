@@ -76,16 +76,15 @@ def system_table(system: Supervisor) -> Table:
     table = Table(
         title="spanloop is running",
         title_justify="left",
-        caption=f"Logs in {system.folder.logs}",
+        caption=f"The log of each: {system.folder.logs}/WHAT.log",
         caption_justify="left",
     )
     table.add_column("What", no_wrap=True)
-    table.add_column("Where", overflow="fold")
+    table.add_column("Where", no_wrap=True)
     table.add_column("Login", overflow="fold")
-    table.add_column("Log", no_wrap=True)
     for spec in system.specs:
         if not spec.once:
-            table.add_row(spec.name, escape(spec.where), _login(spec.login, system), spec.log.name)
+            table.add_row(spec.name, escape(spec.where), _login(spec.login, system))
     return table
 
 
