@@ -30,12 +30,14 @@ class ServedScores:
 
 
 class ServedPipelines:
-    """Asks the running web process, as Label Studio does."""
+    """Asks the running web process, as Label Studio does; `transport` stands in for the network in tests."""
 
-    def __init__(self, settings: Settings, *, timeout: float = 300.0) -> None:
+    def __init__(
+        self, settings: Settings, *, timeout: float = 300.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._url = settings.resolved_backend_url
         auth = (settings.backend_user, settings.backend_password.get_secret_value())
-        self._client = httpx.Client(base_url=self._url, auth=auth, timeout=timeout)
+        self._client = httpx.Client(base_url=self._url, auth=auth, timeout=timeout, transport=transport)
 
     def __enter__(self) -> Self:
         return self
