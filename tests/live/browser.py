@@ -18,9 +18,14 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "no Chromium to test with: `make test-tools` installs one where it can"
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 # Set, it names a folder that takes a picture of each step.
 SCREENSHOTS = "SPANLOOP_TEST_SCREENSHOTS"
 PATIENCE_MS = 60_000.0
@@ -68,7 +73,7 @@ def find_chromium() -> Path | None:
 def run_browser(program: Path) -> Iterator[Browser]:
     """A headless browser until the end."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(program), headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=str(program), headless=True, args=list(FLAGS))
         try:
             yield browser
         finally:
@@ -149,14 +154,14 @@ class BrowserAnnotator:
         mouse.up()
         self._page.keyboard.press("Escape")
 
-    def delete(self, words: str) -> None:
-        """Take the region off these words."""
-        self._select(words)
+    def delete(self, region: ShownRegion) -> None:
+        """Take a region off the text."""
+        self._select(region)
         self._page.keyboard.press("Backspace")
 
-    def relabel(self, words: str, label: str) -> None:
-        """Give the region on these words another label."""
-        self._select(words)
+    def relabel(self, region: ShownRegion, label: str) -> None:
+        """Give a region another label."""
+        self._select(region)
         self._label(label).click()
         self._page.keyboard.press("Escape")
 
@@ -190,8 +195,9 @@ class BrowserAnnotator:
     def _label(self, name: str) -> Locator:
         return self._page.locator(".lsf-labels .lsf-label").filter(has_text=re.compile(rf"^{re.escape(name)}"))
 
-    def _select(self, words: str) -> None:
-        self._page.locator(".lsf-outliner-item__title").filter(has_text=words).first.click()
+    def _select(self, region: ShownRegion) -> None:
+        mark = f'.htx-highlight[data-start="{region.start}"][data-end="{region.end}"]'
+        self._text.locator(mark).first.click()
 
     def _leave(self, button: Locator) -> None:
         before = self.task_id
