@@ -223,8 +223,20 @@ class Keeper:
         self._listener(name, sentence)
 
     def _stop_all(self) -> None:
-        for slot in reversed(self._slots):
-            if slot.child is not None and slot.child.exit_code() is None:
-                slot.child.stop(self._hurry)
-            slot.move(State.STOPPED)
+        """Stop in waves: first those that no other needs, all at the same time, then what only they needed."""
+        left = list(self._slots)
+        while left:
+            needed = {name for slot in left for name in slot.spec.needs}
+            wave = [slot for slot in reversed(left) if slot.spec.name not in needed]
+            self._stop_wave(wave or left)
+            left = [slot for slot in left if slot.state is not State.STOPPED]
         end_processes(tagged(self._tag), grace=2.0)
+
+    def _stop_wave(self, wave: Sequence[_Slot]) -> None:
+        alive = [slot.child for slot in wave if slot.child is not None and slot.child.exit_code() is None]
+        for child in alive:
+            child.ask_to_stop()
+        for child in alive:
+            child.finish(self._hurry)
+        for slot in wave:
+            slot.move(State.STOPPED)

@@ -58,6 +58,8 @@ class Child:
         self.spec = spec
         self.tag = f"{tag}:{spec.name}:"
         self.started_at = time.monotonic()
+        self._family: list[psutil.Process] = []
+        self._kill_at = 0.0
         rotate_log(spec.log)
         with spec.log.open("ab") as log:
             self._log_start = log.tell()
@@ -98,13 +100,21 @@ class Child:
 
     def stop(self, hurry: threading.Event) -> None:
         """End the process and all its descendants: asked first, killed after the grace time or when in a hurry."""
-        family = descendants(self.pid)
+        self.ask_to_stop()
+        self.finish(hurry)
+
+    def ask_to_stop(self) -> None:
+        """Ask the process to end; its grace time begins."""
+        self._family = descendants(self.pid)
+        self._kill_at = time.monotonic() + self.spec.stop_within
         self._signal_group(signal.SIGTERM)
-        deadline = time.monotonic() + self.spec.stop_within
-        while self.exit_code() is None and time.monotonic() < deadline and not hurry.is_set():
+
+    def finish(self, hurry: threading.Event) -> None:
+        """Wait until the process that was asked has ended, and kill what is left of it and its descendants."""
+        while self.exit_code() is None and time.monotonic() < self._kill_at and not hurry.is_set():
             time.sleep(POLL_SECONDS)
         self.kill()
-        end_processes(family, grace=0)
+        end_processes(self._family, grace=0)
 
     def kill(self) -> None:
         """End the whole group at once and reap the process."""

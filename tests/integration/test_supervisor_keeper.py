@@ -94,13 +94,17 @@ def test_keeper_starts_a_process_after_what_it_needs(
 def test_keeper_stops_in_reverse_order(
     keep: Callable[..., Kept], spec: Callable[..., ProcessSpec], tmp_path: Path
 ) -> None:
-    """What was started last is stopped first, and every process may say goodbye."""
+    """What others need is stopped after them, and every process may say goodbye."""
     goodbye = (
         "import signal, sys, time\n"
         "def end(*_):\n    print('gone at', time.monotonic(), flush=True); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end); print('up', flush=True); time.sleep(600)"
     )
-    specs = [spec(name, goodbye, ready=wrote(tmp_path / "logs" / f"{name}.log")) for name in ("a", "b")]
+    slow = goodbye.replace("def end(*_):\n", "def end(*_):\n    time.sleep(0.2)\n")
+    specs = [
+        spec("a", goodbye, ready=wrote(tmp_path / "logs" / "a.log")),
+        spec("b", slow, ready=wrote(tmp_path / "logs" / "b.log"), needs=("a",)),
+    ]
     kept = keep(*specs)
     kept.keeper.start()
     kept.keeper.stop()
