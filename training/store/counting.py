@@ -31,7 +31,9 @@ Counts = Counter[Entry]
 VERDICTS = {True: "correct", False: "incorrect", None: "unjudged"}
 ON_PROPOSAL = "proposal_"
 INCORPORATED, PENDING = "incorporated", "pending"
+VERIFIED, UNVERIFIED = "verified", "unverified"
 _WAITING = "spanloop_waiting_for_flush"
+_OF_EXAMPLES = frozenset({TallyName.EXAMPLE, TallyName.EXAMPLE_PART})
 _OF_FEEDBACK = frozenset(name for name in TallyName if name.startswith(("feedback", "label_")))
 
 
@@ -61,6 +63,8 @@ class _Example(NamedTuple):
     verified: bool
     source: str
     groups: list[str]
+    part: str
+    counted_run_id: str | None
 
 
 def verdict_of(kind: str, is_correct: bool | None) -> str:
@@ -69,7 +73,7 @@ def verdict_of(kind: str, is_correct: bool | None) -> str:
 
 
 def state_of(incorporated: bool) -> str:
-    """Whether a run has taken the feedback in."""
+    """Whether a run has taken it in."""
     return INCORPORATED if incorporated else PENDING
 
 
@@ -96,8 +100,11 @@ _LABEL_NAMES = (TallyName.LABEL_SHOWN, TallyName.LABEL_KEPT, TallyName.LABEL_WAN
 
 
 def _count_example(row: _Example) -> Counts:
-    key = f"{'verified' if row.verified else 'unverified'}.{row.source}"
-    return Counter({(row.project_id, TallyName.EXAMPLE, key, group): 1 for group in ("", *row.groups)})
+    verified = VERIFIED if row.verified else UNVERIFIED
+    state = state_of(row.counted_run_id is not None)
+    counts = Counter({(row.project_id, TallyName.EXAMPLE, f"{verified}.{row.source}", g): 1 for g in ("", *row.groups)})
+    counts[row.project_id, TallyName.EXAMPLE_PART, row.part, f"{verified}.{state}"] = 1
+    return counts
 
 
 def count_labels(shown: Iterable[dict[str, Any]], wanted: Iterable[dict[str, Any]]) -> dict[str, list[int]]:
@@ -179,6 +186,8 @@ def _fill_feedback(session: Session, row: ClassificationFeedback) -> None:
 
 def _fill_example(session: Session, row: TrainingDataset) -> None:
     row.id = row.id or new_id()
+    if _changed(row, "text_id"):
+        row.part = session.get_one(TextRow, row.text_id).part
     if _changed(row, "entities", "classification_type"):
         row.groups = _groups_of(session.get_one(Project, row.project_id), row)
 
@@ -217,7 +226,7 @@ def count_incorporated(session: Session, changed: Iterable[Row[Any]], *, now_inc
 
 def rebuild_counts(session: Session, project_id: int) -> None:
     """Count a project's feedback and examples anew from their rows, after these were written past the session."""
-    Tallies(session).clear(project_id, _OF_FEEDBACK | {TallyName.EXAMPLE})
+    Tallies(session).clear(project_id, _OF_FEEDBACK | _OF_EXAMPLES)
     counts: Counts = Counter()
     feedback = select(*FEEDBACK_COLUMNS).where(ClassificationFeedback.project_id == project_id)
     for row in session.execute(feedback, execution_options={"yield_per": 5000}):

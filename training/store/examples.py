@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from training.store.counting import PENDING, UNVERIFIED, VERIFIED
 from training.store.tables import TextRow, TrainingDataset
+from training.store.tallies import Tallies, TallyName
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +81,17 @@ class Examples:
 
     def count(self, project_id: int) -> ExampleCounts:
         """Count the project's examples by part."""
-        rows = self._session.execute(
-            select(TextRow.part, TrainingDataset.verified, TrainingDataset.counted_run_id.is_(None), func.count())
-            .join(TextRow, TrainingDataset.text_id == TextRow.id)
-            .where(TrainingDataset.project_id == project_id)
-            .group_by(TextRow.part, TrainingDataset.verified, TrainingDataset.counted_run_id.is_(None))
-        ).all()
-        parts = {part: sum(n for p, v, _, n in rows if p == part and v) for part in {row[0] for row in rows}}
+        counts = Tallies(self._session).read(project_id, TallyName.EXAMPLE_PART)
+        parts = Counter[str]()
+        for (part, label), number in counts.items():
+            parts[part] += number if label.startswith(f"{VERIFIED}.") else 0
         return ExampleCounts(
-            train=parts.get("train", 0),
-            dev=parts.get("dev", 0),
-            test=parts.get("test", 0),
-            set_aside=parts.get("set_aside", 0),
-            newly_verified=sum(n for _, verified, new, n in rows if verified and new),
-            unverified=sum(n for _, verified, _, n in rows if not verified),
+            train=parts["train"],
+            dev=parts["dev"],
+            test=parts["test"],
+            set_aside=parts["set_aside"],
+            newly_verified=sum(n for (_, label), n in counts.items() if label == f"{VERIFIED}.{PENDING}"),
+            unverified=sum(n for (_, label), n in counts.items() if label.startswith(f"{UNVERIFIED}.")),
         )
 
     def with_conflicts(self, project_id: int) -> Sequence[TrainingDataset]:

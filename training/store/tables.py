@@ -327,7 +327,8 @@ class TrainingDataset(Base):
     """One text with its spans. Only verified ones train; `counted_run_id` is the run that took this revision.
 
     `classification_type` is what somebody said of the text, or else what its spans say; `given_type` is the former.
-    `groups` are that and every span's group; the store fills them in (`training.store.counting`).
+    `groups` are that and every span's group; the store fills them in, and the text's `part`
+    (`training.store.counting`).
     """
 
     __tablename__ = "training_dataset"
@@ -347,6 +348,7 @@ class TrainingDataset(Base):
     classification_type: Mapped[str]
     given_type: Mapped[str | None]
     groups: Mapped[list[str]] = mapped_column(JSON_DOCUMENT, default=list)
+    part: Mapped[str] = mapped_column(String(16), default="")
     source: Mapped[str] = mapped_column(String(16))
     verified: Mapped[bool]
     verified_at: Mapped[datetime | None]

@@ -24,6 +24,7 @@ class TallyName(StrEnum):
     LABEL_KEPT = "label_kept"  # model version, leaf
     LABEL_WANTED = "label_wanted"  # model version, leaf
     EXAMPLE = "example"  # verified.source, group or "" for all
+    EXAMPLE_PART = "example_part"  # part of the text, verified.state
     CLASSIFIED = "classified"  # model version, "texts" or "spans"
     CLASSIFIED_LABEL = "classified_label"  # model version, leaf
     LATENCY = "latency"  # bucket of milliseconds, ""

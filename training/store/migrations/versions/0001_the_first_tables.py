@@ -362,6 +362,7 @@ def upgrade() -> None:
         sa.Column("classification_type", sa.String(), nullable=False),
         sa.Column("given_type", sa.String(), nullable=True),
         sa.Column("groups", JSON_DOCUMENT, nullable=False),
+        sa.Column("part", sa.String(length=16), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("verified", sa.Boolean(), nullable=False),
         sa.Column("verified_at", UtcDateTime(), nullable=True),
