@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from training.store.database import open_engine
@@ -18,6 +19,19 @@ from training.store.migrate import upgrade
 from training.store.unit_of_work import Store
 
 TEMPLATE = "spanloop_template"
+
+
+@pytest.fixture
+def quiet_logs() -> Iterator[None]:
+    """Sends log lines where pytest catches them: standard output is what a command says."""
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from config.errors import InvalidInput, NotFound
+from training.formats.conll import read_conll
 from training.formats.csv_table import read_csv_table
+from training.formats.docbin import read_docbin
 from training.formats.json_lines import read_json_lines
+from training.formats.label_studio_json import read_label_studio_json
 from training.formats.rows import RejectedRow, Row
 from training.formats.text_lines import read_text_lines
 
@@ -20,7 +23,14 @@ READERS: dict[str, Reader] = {
     ".txt": read_text_lines,
     ".csv": read_csv_table,
     ".jsonl": read_json_lines,
+    ".json": read_label_studio_json,
+    ".spacy": read_docbin,
+    ".conll": read_conll,
+    ".iob": read_conll,
+    ".bio": read_conll,
 }
+# What a row's number counts, in formats that are not read line by line.
+_UNITS = {".json": "task", ".spacy": "doc"}
 
 
 def read_rows(path: Path, *, max_chars: int) -> Iterator[Row | RejectedRow]:
@@ -32,18 +42,23 @@ def read_rows(path: Path, *, max_chars: int) -> Iterator[Row | RejectedRow]:
     if reader is None:
         raise InvalidInput(f"{path.name} cannot be read: known are files that end in {', '.join(READERS)}")
     try:
-        file = path.open("rb")
+        with path.open("rb") as file:
+            start = file.read(2)
     except OSError as error:
         raise NotFound(f"{path} cannot be opened: {error.strerror}") from error
-    start = file.peek(2)[:2]
     if start in (b"\xff\xfe", b"\xfe\xff"):
-        file.close()
         raise InvalidInput(f"{path.name} is in UTF-16; save it as UTF-8")
-    return _stream(file, reader, max_chars)
+    return _stream(path, reader, max_chars)
 
 
-def _stream(file: BinaryIO, reader: Reader, max_chars: int) -> Iterator[Row | RejectedRow]:
-    with file:
+def unit_of(path: Path) -> str:
+    """What the number of a row of this file counts: lines, tasks or docs."""
+    return _UNITS.get(path.suffix.lower(), "line")
+
+
+def _stream(path: Path, reader: Reader, max_chars: int) -> Iterator[Row | RejectedRow]:
+    # Opened by the first row that is asked for: who never asks for one has nothing to close.
+    with path.open("rb") as file:
         yield from reader(file, max_chars)
 
 
