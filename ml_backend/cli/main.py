@@ -38,6 +38,7 @@ COMMANDS = {
     "runs": "ml_backend.cli.runs:app",
     "models": "ml_backend.cli.models:app",
     "sync": "ml_backend.cli.sync:app",
+    "tokens": "ml_backend.cli.tokens:app",
     "db": "ml_backend.cli.db:app",
     "doctor": "ml_backend.cli.doctor:doctor",
     "simulate": "ml_backend.cli.simulate:simulate",
