@@ -22,6 +22,9 @@ class World:
     client: Any
     backend_url: str
     wait_for_event: Callable[[str], Event]
+    bodies: Callable[[], list[dict[str, Any]]]
+    answer: Callable[[str], None]
+    """Lets the backend answer /setup and /predict with this version from now on."""
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +42,20 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """The same suite on the fake and on the real Label Studio."""
     if request.param == "fake":
         fake = FakeLabelStudio()
-        yield World(fake, "http://backend.test", lambda action: _last(fake.sent, action))
+        yield World(
+            fake, "http://backend.test", lambda action: _last(fake.sent, action), lambda: fake.sent, lambda _: None
+        )
         return
     live: LiveLabelStudio = request.getfixturevalue("live_label_studio")
     client = LabelStudio(live.url, live.api_key, timeout=60)
     with run_receiver() as receiver:
-        yield World(client, receiver.url, lambda action: _wait(receiver, action))
+        yield World(
+            client,
+            receiver.url,
+            lambda action: _wait(receiver, action),
+            lambda: [call.body for call in receiver.events()],
+            receiver.answer,
+        )
     client.close()
 
 

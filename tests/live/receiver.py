@@ -34,6 +34,10 @@ class Receiver:
         hooks = [call for call in self.calls if call.path.endswith("/webhook")]
         return [call for call in hooks if not action or call.body.get("action") == action]
 
+    def answer(self, version: str) -> None:
+        """Answer /setup and /predict with this version from now on."""
+        self.version = version
+
     def wait_for(self, found: Callable[[], Any], *, seconds: float = 20.0) -> Any:
         """What `found` answers as soon as it is true; fails after the deadline."""
         deadline = time.monotonic() + seconds
