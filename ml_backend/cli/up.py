@@ -16,7 +16,6 @@ from rich.table import Table
 
 from config.errors import SpanloopError
 from config.settings import Settings, load_settings
-from ml_backend.first_project import make_first_project
 from ml_backend.supervisor.keeper import State
 from ml_backend.supervisor.supervisor import Plan, Supervisor
 from ml_backend.supervisor.system import plan_system
@@ -30,7 +29,14 @@ MARKS = {State.WAITING: "…", State.STARTING: "…", State.READY: "✓", State.
 
 def up() -> None:
     """Start Redis, Label Studio, the web process, the workers and the scheduler; Ctrl-C stops them all."""
-    run_up(load_settings(), console=Console(), first_project=make_first_project)
+    run_up(load_settings(), console=Console(), first_project=_make_first_project)
+
+
+def _make_first_project(settings: Settings, say: Callable[[str], None]) -> str:
+    # Imported when the system runs: it brings in all of the core, which would hold up the start by seconds.
+    from ml_backend.first_project import make_first_project
+
+    return make_first_project(settings, say)
 
 
 def run_up(
