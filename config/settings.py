@@ -93,7 +93,8 @@ class Settings(BaseSettings):
     @property
     def resolved_backend_url(self) -> str:
         """Our address as Label Studio reaches it, without a trailing slash."""
-        return (self.backend_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return (self.backend_url or f"http://{host}:{self.port}").rstrip("/")
 
 
 def load_settings() -> Settings:

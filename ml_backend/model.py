@@ -36,25 +36,30 @@ class SpanloopModel(LabelStudioMLBase):
         A task without a usable text gets an empty result: one result too few, and Label Studio stores none.
         """
         texts = [self._text(task) for task in tasks]
-        usable = [index for index, text in enumerate(texts) if text and self._proposed(tasks[index]) is None]
-        predicted = dict(zip(usable, self._model.predict([texts[i] or "" for i in usable]), strict=True))
+        proposed = [self._proposed(task) for task in tasks]
+        wanted = [
+            index for index, task in enumerate(tasks) if proposed[index] is None and self._fits(task, texts[index])
+        ]
+        predicted = dict(zip(wanted, self._model.predict([texts[index] for index in wanted]), strict=True))
         return [
-            self._answer(texts[index] or "", self._proposed(task) or predicted.get(index, NOTHING))
-            for index, task in enumerate(tasks)
+            self._answer(text, proposed[index] or predicted.get(index, NOTHING)) for index, text in enumerate(texts)
         ]
 
-    def _text(self, task: Mapping[str, Any]) -> str | None:
+    def _text(self, task: Mapping[str, Any]) -> str:
         data = task.get("data")
         text = text_of(data, self._config.text_key) if isinstance(data, Mapping) else None
         if text is None:
             log.warning("task_without_text", task_id=task.get("id"), text_key=self._config.text_key)
-        elif len(text) > self._max_text_chars:
+        return text or ""
+
+    def _fits(self, task: Mapping[str, Any], text: str) -> bool:
+        if len(text) > self._max_text_chars:
             log.warning("text_too_long", task_id=task.get("id"), characters=len(text), limit=self._max_text_chars)
-            return None
-        return text
+        return 0 < len(text) <= self._max_text_chars
 
     def _proposed(self, task: Mapping[str, Any]) -> Prediction | None:
-        rows = self._proposals.get(task.get("id", -1))
+        task_id = task.get("id")
+        rows = self._proposals.get(task_id) if isinstance(task_id, int) else None
         return None if rows is None else propose(rows)
 
     def _answer(self, text: str, prediction: Prediction) -> dict[str, Any]:

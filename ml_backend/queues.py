@@ -7,7 +7,9 @@ from enum import StrEnum
 
 import psutil
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
@@ -87,4 +89,5 @@ def bell_key(job: str, *args: int | str | bool) -> str:
 
 def open_redis(url: str) -> Redis:
     """A client for the job queues. Short waits only: nobody stands in line for a doorbell."""
-    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=30)
+    once = Retry(NoBackoff(), retries=0)  # redis-py 8 would try again for seconds, in a thread of the web process
+    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=30, retry=once)

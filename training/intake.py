@@ -138,10 +138,13 @@ def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *
     Its task has been recorded before. The newest `updated_at` wins; a deletion is final (rule 2).
     """
     known = uow.annotations.find(project.id, seen.id)
-    if known is not None and (known.deleted or known.updated_at > seen.updated_at):
-        return False
     task = uow.texts.find_task(project.id, seen.task_id)
     if task is not None and task.deleted_at is not None:
+        return False
+    if known is not None and (known.deleted or known.updated_at > seen.updated_at):
+        if task is not None:
+            # The late news calls the task finished by what does not stand any more.
+            recount_finished(uow, project, task)
         return False
     text_id = task.text_id if task else None
     row = known or Annotation(project_id=project.id, id=seen.id, deleted=False, created_at=seen.created_at)
