@@ -12,6 +12,9 @@ import structlog
 from config.log import get_logger, mask_secrets, set_up_logging
 
 
+SECRET, TEXT = "hush", "quiet, please"
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """Put the process's logging back after each test."""
@@ -61,3 +64,31 @@ def test_log_reads_as_lines_by_default(capsys: pytest.CaptureFixture[str]) -> No
     get_logger("test").info("run_started", run_id="r1")
     assert "run_started" in (line := capsys.readouterr().err)
     assert "run_id=r1" in line
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("source", ["ours", "library"])
+def test_log_shows_where_it_crashed_and_no_data(
+    capsys: pytest.CaptureFixture[str], source: str, *, as_json: bool
+) -> None:
+    """A crash is logged with its frames and classes; messages and local variables may hold a text or a secret."""
+    set_up_logging(level="INFO", as_json=as_json)
+    try:
+        crash(SECRET, TEXT)
+    except RuntimeError:
+        if source == "ours":
+            get_logger("test").error("job_crashed", exc_info=True)
+        else:
+            logging.getLogger("some.library").exception("it crashed")
+    written = capsys.readouterr().err
+    assert SECRET not in written
+    assert TEXT not in written
+    assert all(shown in written for shown in ("in crash", "ValueError", "RuntimeError", "crashed"))
+
+
+def crash(secret: str, text: str) -> None:
+    """Fail with a secret in a local variable and a text in the message."""
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        raise RuntimeError(f"{secret} {text}") from error
