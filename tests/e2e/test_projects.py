@@ -22,13 +22,11 @@ from training.store.tables import DueTime, RunStatus
 BATCH = 24
 # The second one has other labels for the same stretches of the same texts.
 SIDES = {"Visitors": {"person": "PERSON", "badge": "BADGE"}, "Customers": {"person": "CLIENT", "badge": "CARD"}}
-CONFIG = """
-<View>
+CONFIG = """<View>
   <Choices name="kind" toName="body"><Choice value="good"/><Choice value="bad"/></Choices>
   <Labels name="entities" toName="body"><Label value="PERSON"/><Label value="SSN"/></Labels>
   <Text name="body" value="$note"/>
-</View>
-"""
+</View>"""
 NOTE = "Please call Lena Hoffmann about 536-22-8726 tomorrow."
 
 

@@ -27,7 +27,7 @@ FLAGS = (
     "--disable-sync",
 )
 # Set, it names a folder that takes a picture of each step.
-SCREENSHOTS = "SPANLOOP_TEST_SCREENSHOTS"
+SCREENSHOTS = "TEST_SCREENSHOTS"
 PATIENCE_MS = 60_000.0
 
 # Finds the visible text in the text nodes below `root`, and the middle of its first and last character's edge.
