@@ -16,7 +16,8 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, ProjectId, session_of
 from sync.importing import ImportReport, check_rows, import_rows
-from training.formats.read import read_rows
+from training.formats.read import READERS, read_rows, unit_of
+from training.formats.rejects import RejectsFile, rejects_path
 from training.formats.rows import RejectedRow
 
 NOTHING_USABLE = 2
@@ -24,12 +25,16 @@ NOTHING_USABLE = 2
 
 def import_file(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A .txt, .csv or .jsonl file in UTF-8.")],
+    file: Annotated[Path, typer.Argument(help=f"A file that ends in {', '.join(READERS)}.")],
     project_id: ProjectId = None,
     verified: Annotated[
         bool, typer.Option("--verified", help="The spans are right: make annotations of them, not proposals.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", metavar="FILE", help="Where rows that cannot be used go; unset: beside the file."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring texts into a project; what is there already is left out, a bad line is reported."""
@@ -37,9 +42,10 @@ def import_file(
     project = session.find_project(project_id)
 
     def tell(rejected: RejectedRow) -> None:
-        session.warn(f"{file.name}, line {rejected.line}: {rejected.reason}")
+        rejects_file.write(rejected)
+        session.warn(f"{file.name}, {unit_of(file)} {rejected.line}: {rejected.reason}")
 
-    with _progress(session.err, file) as on_progress:
+    with RejectsFile(rejects or rejects_path(file)) as rejects_file, _progress(session.err, file) as on_progress:
         report = import_texts(
             session.services,
             project.id,
@@ -52,7 +58,9 @@ def import_file(
     if as_json:
         session.show_json({"project": project.id, **asdict(report)})
     else:
-        session.say(summarize(report, project.id, dry_run=dry_run))
+        session.say(summarize(report, project.id, dry_run=dry_run, unit=unit_of(file)))
+    if report.rejected:
+        session.warn(f"What could not be used is listed in {rejects_file.path}.")
     if report.rejected and not report.imported and not report.known:
         raise typer.Exit(NOTHING_USABLE)
 
@@ -96,6 +104,8 @@ def _progress(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
 
 
 def _count_lines(file: Path) -> int | None:
+    if unit_of(file) != "line":
+        return None
     try:
         with file.open("rb") as lines:
             return sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b"")) + 1
@@ -103,7 +113,7 @@ def _count_lines(file: Path) -> int | None:
         return None  # the reader says what is wrong with the file
 
 
-def summarize(report: ImportReport, project_id: int, *, dry_run: bool) -> str:
+def summarize(report: ImportReport, project_id: int, *, dry_run: bool, unit: str = "line") -> str:
     """What became of the rows, in a sentence."""
     what = f"{_count(report.imported, 'text')} {'would go' if dry_run else 'went'} into project {project_id}"
     if report.proposals:
@@ -112,7 +122,7 @@ def summarize(report: ImportReport, project_id: int, *, dry_run: bool) -> str:
         what += f", {report.verified} of them verified"
     rest = [
         f"{report.known} {'was' if report.known == 1 else 'were'} there already" if report.known else "",
-        f"{_count(len(report.rejected), 'line')} could not be used" if report.rejected else "",
+        f"{_count(len(report.rejected), unit)} could not be used" if report.rejected else "",
     ]
     return "; ".join([what, *filter(None, rest)]) + "."
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "up": "ml_backend.cli.up:up",
     "project": "ml_backend.cli.project:app",
     "import": "ml_backend.cli.importing:import_file",
+    "export": "ml_backend.cli.export:export",
     "train": "ml_backend.cli.train:train",
     "runs": "ml_backend.cli.runs:app",
     "models": "ml_backend.cli.models:app",

@@ -1,22 +1,36 @@
-"""CSV with a header: a column `text`, optionally `spans` (JSON, as in JSON lines); the other columns are meta."""
+"""CSV with a header: a column `text`, and its spans in one of two ways; the other columns are meta.
+
+Either a column of JSON as in JSON lines (`spans`; also `corrected_entities` or `entities`, as the REST API writes
+them), or the columns `start`, `end` and `label` with one span a row. Then the rows of one text count together
+wherever they stand, and a row without a span says that its text holds none, unless another row has one.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from config.errors import InvalidInput
 from training.formats.rows import RejectedRow, Row, check_meta, check_spans, check_text, refuse, reject
+from training.spans import Span
 
 DELIMITERS = (",", ";", "\t")
 SMALLEST_FIELD_LIMIT = 16 * 1024 * 1024
+JSON_COLUMNS = ("spans", "corrected_entities", "entities")
+SPAN_COLUMNS = ("start", "end", "label")
+# Tables with gaps are often written with floats: 3.0 for 3.
+_WHOLE_NUMBER = re.compile(r"(-?\d{1,18})(?:\.0+)?")
+
+Record = dict[str, str]
 
 
 def read_csv_table(file: BinaryIO, max_chars: int) -> Iterator[Row | RejectedRow]:
-    """Each record that is not blank; its line is the one where it starts. Raises InvalidInput without a `text` column.
+    """Each text with its spans; its line is the one where it starts. Raises InvalidInput without a `text` column.
 
     Fields stand between commas, semicolons or tabs, whichever the header shows, and may be quoted as RFC 4180 says.
     """
@@ -25,17 +39,14 @@ def read_csv_table(file: BinaryIO, max_chars: int) -> Iterator[Row | RejectedRow
     # Escaped bytes are told from text record by record, so that one bad record does not end the import.
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     header, delimiter = _read_header(lines)
-    records = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        number = records.line_num + 2
+    if set(SPAN_COLUMNS) <= set(header):
+        if found := [name for name in JSON_COLUMNS if name in header]:
+            raise InvalidInput(f"the header names spans twice: as start, end, label and as {', '.join(found)}")
+        yield from _read_span_a_row(lines, max_chars)
+        return
+    for number, record in _records(lines, header, delimiter):
         try:
-            record = next(records)
-            if record:
-                yield _read_record(number, dict(_match(header, record)), max_chars)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield RejectedRow(number, f"record cannot be read: {error}", "")
+            yield record if isinstance(record, RejectedRow) else _read_record(number, record, max_chars)
         except InvalidInput as error:
             yield reject(number, error)
 
@@ -51,6 +62,25 @@ def _read_header(lines: io.TextIOWrapper) -> tuple[list[str], str]:
     raise InvalidInput(f"the header has no column named text: {first.strip()!r:.200}")
 
 
+def _records(
+    lines: io.TextIOWrapper, header: Sequence[str], delimiter: str
+) -> Iterator[tuple[int, Record | RejectedRow]]:
+    """The records after the header that are not blank, with the lines where they start."""
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        number = records.line_num + 2
+        try:
+            record = next(records)
+            if record:
+                yield number, dict(_match(header, record))
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, RejectedRow(number, f"record cannot be read: {error}", "")
+        except InvalidInput as error:
+            yield number, reject(number, error)
+
+
 def _match(header: Sequence[str], record: Sequence[str]) -> Iterator[tuple[str, str]]:
     if len(record) != len(header):
         raise refuse(f"record has {len(record)} fields, the header {len(header)}", ", ".join(record))
@@ -60,16 +90,108 @@ def _match(header: Sequence[str], record: Sequence[str]) -> Iterator[tuple[str, 
         yield name, value
 
 
-def _read_record(number: int, record: dict[str, str], max_chars: int) -> Row:
+def _read_record(number: int, record: Record, max_chars: int) -> Row:
     text = check_text(record.pop("text"), max_chars=max_chars)
-    spans = check_spans(_read_json(record.pop("spans", "")), text)
-    return Row(number, text, spans, check_meta({name: value for name, value in record.items() if name and value}))
+    given = [(name, value) for name in JSON_COLUMNS if (value := record.pop(name, "")).strip()]
+    spans = check_spans(_read_json(*given[0]), text) if given else None
+    return Row(number, text, spans, _read_meta(record))
 
 
-def _read_json(value: str) -> Any:
-    if not value.strip():
-        return None
+def _read_meta(record: Mapping[str, str]) -> dict[str, Any]:
+    return check_meta({name: value for name, value in record.items() if name and value})
+
+
+def _read_json(name: str, value: str) -> Any:
     try:
-        return json.loads(value)
+        spans = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise refuse("column spans is not JSON", value) from error
+        raise refuse(f"column {name} is not JSON", value) from error
+    if name != "spans" and isinstance(spans, list):
+        return [_as_span(entity) for entity in spans]
+    return spans
+
+
+def _as_span(entity: Any) -> Any:
+    """An entity of the REST API, whose `label` is the group and whose `sublabel` the leaf, as a span."""
+    if isinstance(entity, dict) and entity.get("sublabel"):
+        return {**entity, "label": entity["sublabel"]}
+    return entity
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the rows met so far say of one text."""
+
+    text: str
+    meta: dict[str, Any] = field(default_factory=dict)
+    spans: set[Span] = field(default_factory=set)
+    lines: list[int] = field(default_factory=list)
+    faults: dict[int, RejectedRow] = field(default_factory=dict)
+
+    def finish(self) -> Iterator[Row | RejectedRow]:
+        """The text with its spans; where a row is bad the text is left out, since its spans would be incomplete."""
+        if not self.faults:
+            yield Row(self.lines[0], self.text, tuple(sorted(self.spans)), self.meta)
+            return
+        bad = min(self.faults)
+        for line in self.lines:
+            yield self.faults.get(line) or reject(
+                line, refuse(f"left out with its text, since line {bad} cannot be used", self.text)
+            )
+
+
+def _read_span_a_row(lines: io.TextIOWrapper, max_chars: int) -> Iterator[Row | RejectedRow]:
+    """Two passes: the first learns where each text's last row stands, so that the second holds few texts at a time."""
+    last: dict[int, int] = {}
+    for number, record in _records_again(lines):
+        if not isinstance(record, RejectedRow):
+            last[hash(record["text"])] = number
+    gathered: dict[str, _Gathered] = {}
+    for number, record in _records_again(lines):
+        if isinstance(record, RejectedRow):
+            yield record
+            continue
+        text = record["text"]
+        try:
+            check_text(text, max_chars=max_chars)
+        except InvalidInput as error:
+            yield reject(number, error)
+            continue
+        _take_record(gathered.setdefault(text, _Gathered(text)), number, record)
+        if last[hash(text)] == number:
+            yield from gathered.pop(text).finish()
+    # Two texts of one hash: the earlier one's last row went by unnoticed.
+    for rest in gathered.values():
+        yield from rest.finish()
+
+
+def _records_again(lines: io.TextIOWrapper) -> Iterator[tuple[int, Record | RejectedRow]]:
+    lines.seek(0)
+    header, delimiter = _read_header(lines)
+    return _records(lines, header, delimiter)
+
+
+def _take_record(gathered: _Gathered, number: int, record: Record) -> None:
+    first = not gathered.lines
+    gathered.lines.append(number)
+    try:
+        if first:
+            gathered.meta = _read_meta({n: v for n, v in record.items() if n not in ("text", *SPAN_COLUMNS)})
+        gathered.spans.update(_read_span(record, gathered.text))
+    except InvalidInput as error:
+        gathered.faults[number] = reject(number, error)
+
+
+def _read_span(record: Record, text: str) -> tuple[Span, ...]:
+    cells = {name: record[name].strip() for name in SPAN_COLUMNS}
+    if not any(cells.values()):
+        return ()
+    start, end = _read_number(cells, "start"), _read_number(cells, "end")
+    return check_spans([{"start": start, "end": end, "label": cells["label"]}], text) or ()
+
+
+def _read_number(cells: Record, name: str) -> int:
+    found = _WHOLE_NUMBER.fullmatch(cells[name])
+    if found is None:
+        raise refuse(f"column {name} must hold a whole number", cells[name])
+    return int(found.group(1))
