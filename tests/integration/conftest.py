@@ -9,6 +9,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -17,6 +18,9 @@ from sqlalchemy import text
 from training.store.database import open_engine
 from training.store.migrate import upgrade
 from training.store.unit_of_work import Store
+
+if TYPE_CHECKING:
+    from tests.integration.api import Api
 
 TEMPLATE = "spanloop_template"
 
@@ -106,6 +110,28 @@ def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
     engine = open_engine(f"sqlite:///{path}")
     yield Store(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def api(store: Store, tmp_path: Path) -> Iterator[Api]:
+    """A served REST API with one project (1), on SQLite and on PostgreSQL."""
+    from tests.integration.api import Api, serve  # the whole application, which not every test needs
+
+    made = Api(store, tmp_path)
+    made.add_project()
+    with serve(made) as served:
+        yield served
+
+
+@pytest.fixture
+def sqlite_api(sqlite_store: Store, tmp_path: Path) -> Iterator[Api]:
+    """A served REST API with one project (1), on SQLite alone."""
+    from tests.integration.api import Api, serve
+
+    made = Api(sqlite_store, tmp_path)
+    made.add_project()
+    with serve(made) as served:
+        yield served
 
 
 def find_postgres() -> Path | None:
