@@ -6,7 +6,7 @@ import sys
 import time
 
 from redis.exceptions import RedisError
-from rq import Queue, Worker
+from rq import Queue, SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
 import ml_backend.jobs  # noqa: F401 (loaded before the fork, so that a job starts in milliseconds)
@@ -17,6 +17,13 @@ from ml_backend.queues import QueueName
 
 log = get_logger(__name__)
 RETRY_SECONDS = 2.0
+# Sync jobs are small and come every two seconds: a fork for each took 8 % of a core. Training and refreshing load
+# pipelines and may be killed, so they get a process of their own that gives its memory back.
+WORKERS: dict[QueueName, type[Worker]] = {
+    QueueName.SYNC: SimpleWorker,
+    QueueName.TRAINING: Worker,
+    QueueName.REFRESH: Worker,
+}
 
 
 def run_worker(queue: QueueName, *, burst: bool = False) -> None:
@@ -24,7 +31,7 @@ def run_worker(queue: QueueName, *, burst: bool = False) -> None:
     connection = get_services().doorbell.redis
     while True:
         try:
-            worker = Worker(
+            worker = WORKERS[queue](
                 [Queue(queue, connection=connection, serializer=JSONSerializer)],
                 connection=connection,
                 serializer=JSONSerializer,
