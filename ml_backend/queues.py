@@ -19,6 +19,8 @@ from config.log import get_logger
 log = get_logger(__name__)
 # A bell that was rung and never answered (its worker died) can be rung again after this.
 BELL_SECONDS = 30
+# So long a Redis that hangs may keep somebody waiting.
+RING_SECONDS = 2.0
 
 
 class QueueName(StrEnum):
@@ -90,4 +92,11 @@ def bell_key(job: str, *args: int | str | bool) -> str:
 def open_redis(url: str) -> Redis:
     """A client for the job queues. Short waits only: nobody stands in line for a doorbell."""
     once = Retry(NoBackoff(), retries=0)  # redis-py 8 would try again for seconds, in a thread of the web process
-    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=30, retry=once)
+    # An RQ worker lengthens the time-out of the connection it is given to what its blocking calls need.
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=RING_SECONDS,
+        socket_timeout=RING_SECONDS,
+        health_check_interval=30,
+        retry=once,
+    )
