@@ -86,7 +86,7 @@ def needed_components(config: Mapping[str, Any]) -> list[str]:
     return [*(name for name in names if listens and factories[name] in _EMBEDDERS), first]
 
 
-def find_recognizer(nlp: Any) -> Any | None:
+def find_recognizer(nlp: Any) -> Any:
     """The pipeline's entity recognizer; None where it has none."""
     names = [name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory in RECOGNIZERS]
     return nlp.get_pipe(names[0]) if names else None

@@ -17,6 +17,9 @@ from training.intervals import Taken
 from training.spans import Span, drop_overlaps
 from training.windows import cut_windows
 
+# Shorter than in prediction: an update sees more places of a long document, and memory stays small.
+WINDOW_CHARS = 1_000
+
 
 @dataclass(frozen=True)
 class Example:
@@ -59,7 +62,7 @@ def build_corpus(nlp: Any, examples: Sequence[Example]) -> Corpus:
     misaligned: list[Misalignment] = []
     for number, example in enumerate(examples):
         left = set(example.spans)
-        for start, end in cut_windows(example.text, whole=example.spans):
+        for start, end in cut_windows(example.text, size=WINDOW_CHARS, whole=example.spans):
             doc = nlp.make_doc(example.text[start:end])
             inside = {span for span in left if start <= span.start and span.end <= end}
             left -= inside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import random
 import shutil
 import tempfile
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import spacy
+from spacy.training.batchers import minibatch_by_words
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from thinc.api import Config
 
 from config.errors import NotEnoughData
-from training.base import fast_ops, labels_of, load_base, load_folder
+from training.base import fast_ops, find_recognizer, labels_of, load_base, load_folder
 from training.corpus import Corpus, Example, build_corpus, sound_examples
 from training.fitting import fit
 from training.patterns import default_pattern_mapping
@@ -31,8 +33,11 @@ __all__ = ["Example", "Progress", "TrainingPlan", "train_pipeline"]
 
 # Early stopping needs a steady figure, not every dev text: this many tokens cost about a second an evaluation.
 DEV_TOKENS = 8_000
-# Without dev texts there is nothing to stop by.
-EPOCHS_WITHOUT_DEV = 15
+# Without dev texts there is nothing to stop by: this many updates, in whole epochs.
+STEPS_WITHOUT_DEV = 200
+# An update takes so many words that an epoch has about so many updates, within limits: few texts need many small steps.
+STEPS_AN_EPOCH = 16
+FEWEST_WORDS, MOST_WORDS = 60, 600
 # Evaluations without a better one before training stops.
 PATIENCE = 8
 PROGRESS_LOGGER = "spanloop.Progress.v1"
@@ -88,6 +93,7 @@ class _Job:
     epoch: int = 0
     step: int = 0
     steps_per_epoch: int = 1
+    epochs: int = 1
     loss: float = 0.0
     dev_f1: float | None = None
     last_report: float = 0.0
@@ -96,7 +102,7 @@ class _Job:
         """Tell how far it is; the listener may raise to cancel."""
         self.last_report = time.monotonic()
         seconds = self.last_report - self.started
-        planned = self.steps_per_epoch * self.plan.max_epochs
+        planned = self.steps_per_epoch * self.epochs
         left = seconds / self.step * max(0, planned - self.step) if self.step else None
         self.on_progress(Progress(self.epoch, self.step, self.loss, self.dev_f1, seconds, left))
 
@@ -187,6 +193,8 @@ def _some_of(dev: Sequence[Example], seed: int) -> list[Example]:
 def _run_loop(job: _Job) -> Path:
     """Train by spaCy's loop; the folder of the best model."""
     nlp = init_nlp(_config(job))
+    if job.recipe == "finetune":
+        _add_labels(nlp, job)
     job.report()
     results = job.folder / "results"
     results.mkdir()
@@ -200,18 +208,28 @@ def _run_loop(job: _Job) -> Path:
     return best
 
 
+def _add_labels(nlp: Any, job: _Job) -> None:
+    """Add new labels in order; spaCy would add them by the order of a set, and the seed would not decide the model."""
+    assert job.train is not None
+    for label in sorted({entity.label_ for doc in job.train.docs for entity in doc.ents}):
+        find_recognizer(nlp).add_label(label)
+
+
 def _config(job: _Job) -> Config:
     assert job.train is not None
     config = recipe_config(job.recipe, job.base, job.folder)
     config["system"]["seed"] = job.plan.seed
     training = config["training"]
-    job.steps_per_epoch = max(1, round(job.train.tokens / training["batcher"]["size"]))
+    words = min(max(job.train.tokens // STEPS_AN_EPOCH, FEWEST_WORDS), MOST_WORDS)
+    training["batcher"]["size"] = words
+    job.steps_per_epoch = sum(1 for _ in minibatch_by_words(job.train.docs, size=words))
     training["logger"] = {"@loggers": PROGRESS_LOGGER}
-    training["max_epochs"] = job.plan.max_epochs
+    job.epochs = training["max_epochs"] = job.plan.max_epochs
     training["eval_frequency"] = min(max(job.steps_per_epoch, 10), 100)
     training["patience"] = training["eval_frequency"] * PATIENCE
     if not (job.dev and job.dev.docs):
-        training.update(max_epochs=min(job.plan.max_epochs, EPOCHS_WITHOUT_DEV), patience=0, eval_frequency=10**6)
+        job.epochs = min(job.epochs, math.ceil(STEPS_WITHOUT_DEV / job.steps_per_epoch))
+        training.update(max_epochs=job.epochs, patience=0, eval_frequency=10**6)
     return config
 
 
@@ -224,7 +242,7 @@ def _progress_logger() -> Callable[..., tuple[Callable[[dict[str, Any] | None], 
 
         def log_step(info: dict[str, Any] | None) -> None:
             job.step += 1
-            job.epoch = (job.step - 1) // job.steps_per_epoch
+            job.epoch = min((job.step - 1) // job.steps_per_epoch, job.epochs - 1)
             if info is not None:
                 job.epoch = int(info["epoch"])
                 job.loss = float(sum(info["losses"].values())) / (int(info["step"]) + 1)
