@@ -38,6 +38,14 @@ def read_csv_table(file: BinaryIO, max_chars: int) -> Iterator[Row | RejectedRow
     csv.field_size_limit(max(csv.field_size_limit(), SMALLEST_FIELD_LIMIT, 4 * max_chars))
     # Escaped bytes are told from text record by record, so that one bad record does not end the import.
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _read_table(lines, max_chars)
+    finally:
+        # The file is its opener's to close.
+        lines.detach()
+
+
+def _read_table(lines: io.TextIOWrapper, max_chars: int) -> Iterator[Row | RejectedRow]:
     header, delimiter = _read_header(lines)
     if set(SPAN_COLUMNS) <= set(header):
         if found := [name for name in JSON_COLUMNS if name in header]:
