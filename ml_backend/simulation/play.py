@@ -140,7 +140,8 @@ class Player:
             if page is None:
                 return False
             self._run.submissions.append(self._project.annotator.submit(page, self._right_spans(page)))
-            self._tell()
+            self._keep_time()
+            self._display.annotated(self._run)
             if self._patience.clock() - looked > 1.0:
                 self._note_ended_runs(self._look())
                 looked = self._patience.clock()
@@ -184,7 +185,7 @@ class Player:
             gate=run.verdict if run else None,
         )
         self._run.versions.append(row)
-        self._tell()
+        self._keep_time()
         self._display.version(self._run, row)
         self._save()
 
@@ -206,9 +207,8 @@ class Player:
     def _look(self) -> LoopState:
         return self._stage.look(self._project)
 
-    def _tell(self) -> None:
+    def _keep_time(self) -> None:
         self._run.wall_seconds = self._patience.clock() - self._started
-        self._display.annotated(self._run)
 
 
 def _outcome_of(run: RunSeen, state: LoopState) -> Outcome:
