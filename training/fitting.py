@@ -10,7 +10,7 @@ from training.compose import Evidence, choose
 from training.corpus import Example
 from training.evaluate import LabelScores, score_spans
 from training.pipeline import Pipeline, PipelineSpec
-from training.scoring import Calibration, Platt, fit_platt, log_odds, task_log_odds
+from training.scoring import DEFAULT_SPAN, DEFAULT_TASK, Calibration, Platt, fit_platt, log_odds, task_log_odds
 
 # With fewer training spans than this a label's patterns are kept beside the model where neither is better.
 SMALL_SUPPORT = 30
@@ -28,7 +28,7 @@ def fit(
     patterns = _pattern_counts(pipeline, [*train, *dev], on_step)
     support = Counter(span.label for example in train for span in example.spans)
     calibration = Calibration(
-        span=fit_platt(*_model_cases(dev, dev_evidence)),
+        span=fit_platt(*_model_cases(dev, dev_evidence), default=DEFAULT_SPAN),
         patterns=patterns,
     )
     serving = _choose_serving(pipeline, dev, dev_evidence, calibration, support)
@@ -81,7 +81,7 @@ def _fit_task(
         shown, doubt = choose(seen, serving=serving, calibration=calibration)
         cases.append(task_log_odds(shown, doubt))
         right.append({span.span for span in shown} == set(example.spans))
-    return fit_platt(cases, right)
+    return fit_platt(cases, right, default=DEFAULT_TASK)
 
 
 def _choose_serving(

@@ -23,7 +23,7 @@ def draw(slope: float, offset: float, *, count: int, seed: int) -> tuple[list[fl
 
 def test_scoring_learns_the_curve_that_the_cases_follow() -> None:
     """With enough cases the fitted curve is the one they were drawn from."""
-    fitted = fit_platt(*draw(0.5, -1.0, count=5000, seed=1))
+    fitted = fit_platt(*draw(0.5, -1.0, count=5000, seed=1), default=Platt())
     assert fitted.slope == pytest.approx(0.5, abs=0.1)
     assert fitted.offset == pytest.approx(-1.0, abs=0.15)
 
@@ -32,7 +32,7 @@ def test_scoring_makes_overconfident_scores_honest() -> None:
     """After fitting, of the spans scored about p a share of about p is right."""
     evidence, right = draw(0.3, -0.5, count=2000, seed=2)
     raw = [1 / (1 + math.exp(-x)) for x in evidence]
-    fitted = Calibration(span=fit_platt(evidence[:1000], right[:1000]))
+    fitted = Calibration(span=fit_platt(evidence[:1000], right[:1000], default=Platt()))
     calibrated = [fitted.span_score(p) for p in raw[1000:]]
     assert calibration_error(calibrated, right[1000:]) < 0.06 < calibration_error(raw[1000:], right[1000:])
 
@@ -40,7 +40,7 @@ def test_scoring_makes_overconfident_scores_honest() -> None:
 @pytest.mark.parametrize("right", [True, False])
 def test_scoring_of_cases_that_all_agree_stays_finite(right: bool) -> None:
     """Where every case is right, or every one wrong, the curve exists and leans that way."""
-    fitted = fit_platt([3.0, 9.0, 20.7, 20.7] * 10, [right] * 40)
+    fitted = fit_platt([3.0, 9.0, 20.7, 20.7] * 10, [right] * 40, default=Platt())
     assert math.isfinite(fitted.slope)
     assert math.isfinite(fitted.offset)
     assert (fitted.apply(5.0) > 0.8) is right
@@ -48,14 +48,14 @@ def test_scoring_of_cases_that_all_agree_stays_finite(right: bool) -> None:
 
 def test_scoring_survives_evidence_far_out() -> None:
     """Cases that lie far out on the wrong side neither blow the fit up nor turn the order of scores around."""
-    fitted = fit_platt([-0.4, -400.0, -30.0, -900.0] * 8, [True, False, True, False] * 8)
+    fitted = fit_platt([-0.4, -400.0, -30.0, -900.0] * 8, [True, False, True, False] * 8, default=Platt())
     assert fitted.slope > 0
     assert fitted.apply(-0.4) > fitted.apply(-900.0)
 
 
 def test_scoring_with_few_cases_keeps_the_default() -> None:
     """Nineteen cases say too little to move the scores."""
-    assert fit_platt([1.0] * 19, [False] * 19) == Platt()
+    assert fit_platt([1.0] * 19, [False] * 19, default=Platt(0.4)) == Platt(0.4)
 
 
 @given(ANY_FLOAT, ANY_FLOAT, ANY_FLOAT, ANY_FLOAT)
