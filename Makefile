@@ -47,6 +47,7 @@ lint: install ## Format, lint, types and floors, as CI checks them
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/write-map --check
 
 .PHONY: format
 format: install ## Format the code and mend what ruff can mend
