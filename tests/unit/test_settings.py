@@ -32,7 +32,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("spanloop_host", "0.0.0.0")
     settings = load_settings()
     assert (settings.port, settings.host, settings.web_workers) == (9191, "0.0.0.0", 2)
-    assert settings.resolved_backend_url == "http://0.0.0.0:9191"
+    assert settings.resolved_backend_url == "http://127.0.0.1:9191"
 
 
 def test_settings_take_label_studios_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
