@@ -24,7 +24,15 @@ from sync.reconcile import reconcile as reconcile_project
 from training.policy import parse_settings
 from training.rescoring import predict_unfinished
 from training.retraining import request_due_run
-from training.run import execute_run, fail_run, open_version, reap_lost_runs, request_run, wake_waiting_run
+from training.run import (
+    clear_remains,
+    execute_run,
+    fail_run,
+    open_version,
+    reap_lost_runs,
+    request_run,
+    wake_waiting_run,
+)
 from training.store.tables import Project, RunStatus
 from training.store.unit_of_work import UnitOfWork
 
@@ -93,6 +101,8 @@ def _tend_runs(services: Services) -> None:
         uow.commit()
     for run_id in lost:
         log.error("run_lost", run_id=run_id)
+    if lost:
+        clear_remains(services.workshop)
     for run_id in pending:
         ring(services, "train", run_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from training.trainer import Example, TrainingPlan, train_pipeline
 
 log = get_logger(__name__)
 Clock = Callable[[], datetime]
+# A run's folder, and the one in which the trainer gets it ready.
+RUN_FOLDER = re.compile(r"\.?run-(?P<id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(-.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +122,23 @@ def fail_run(uow: UnitOfWork, run_id: str, *, code: str, message: str, now: date
     run.error_code, run.error, run.finished_at = code, message, now
 
 
+def clear_remains(workshop: Workshop) -> None:
+    """Delete what killed workers left in the work folder, which holds texts; what runs now is left alone."""
+    with workshop.store.read() as uow:
+        active = {run.id for run in uow.runs.all_active()}
+    for folder in list(workshop.work_dir.glob("*")):  # nothing where the folder is not there yet
+        named = RUN_FOLDER.fullmatch(folder.name)
+        if named and named["id"] not in active:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def execute_run(run_id: str, workshop: Workshop, *, worker: str) -> RunOutcome:
     """Carry a pending run through to its end; the outcome and every figure are stored with it.
 
     Raises Conflict where the run is not pending any more, and what the run failed of, after storing it.
     """
     project, run = _claim(run_id, workshop, worker=worker)
+    clear_remains(workshop)
     output = workshop.work_dir / f"run-{run_id}"
     try:
         with Heartbeat(workshop.store, run_id, worker=worker, clock=workshop.clock) as heartbeat:
