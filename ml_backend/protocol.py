@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import secrets
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from sync.labelling import parse_config
 from sync.receive import receive
 
 log = get_logger(__name__)
+_ringing = threading.Lock()
 
 
 async def check_credential(request: Request) -> None:
@@ -168,8 +170,15 @@ async def webhook(request: Request, later: BackgroundTasks, project_id: int | No
 
 
 def ring_drain(services: Services) -> None:
-    """Ring for the drain, after the answer went out; without Redis the event waits for the scheduler."""
+    """Ring for the drain, after the answer went out; without Redis the event waits for the scheduler.
+
+    One ring at a time: where Redis hangs, the others would take up every thread that answers Label Studio.
+    """
+    if not _ringing.acquire(blocking=False):
+        return
     try:
         services.doorbell.ring("drain", queue=QueueName.SYNC, timeout=services.settings.sync_timeout_seconds)
     except SpanloopError as error:
         log.warning("drain_not_rung", code=error.code, reason=error.message)
+    finally:
+        _ringing.release()
