@@ -25,7 +25,7 @@ from training.taxonomy import Taxonomy, load_taxonomy, taxonomy_of
 from training.windows import cut_windows
 
 # Characters that are decoded at once; bounds the memory of a batch, whatever the texts' lengths.
-BATCH_CHARS = 60_000
+BATCH_CHARS = 20_000
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ _PHONE_REGIONS = {
     "uk": ("UA",),
     "zh": ("CN", "TW", "HK", "SG"),
 }
+BARE_DIGITS = 0.3
 _ENOUGH_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")
 _DIGITS_BEFORE = re.compile(r"\d[-.\s/]?$")
 _DIGITS_AFTER = re.compile(r"^[-.\s/]?\d")
@@ -85,7 +86,12 @@ class PhoneNumbers:
         """The recognizer's results, in presidio's form."""
         if not _ENOUGH_DIGITS.search(text):
             return []
-        return [result for result in self._inner.analyze(text, entities) if _stands_alone(text, result)]
+        results = [result for result in self._inner.analyze(text, entities) if _stands_alone(text, result)]
+        for result in results:
+            # A bare run of digits is a phone number no more often than an order number: it needs a context word.
+            if text[result.start : result.end].isdigit():
+                result.score = BARE_DIGITS
+        return results
 
 
 def _stands_alone(text: str, result: Any) -> bool:

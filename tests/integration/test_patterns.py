@@ -54,6 +54,7 @@ def test_patterns_find_what_follows_rules(matcher: PatternMatcher, text: str, ex
         "address 999.168.17.4",
         "order 536228726 has shipped",  # nine digits mean nothing by themselves
         "item 912803456",
+        "row 2125550143, 2125550199",  # could be phone numbers, could be anything
         "invoice 100200300 of 3000 pieces",  # passes the checksum of an Australian tax number
         "",
         "no numbers here at all",
@@ -68,6 +69,7 @@ def test_patterns_weak_alone_are_found_beside_their_words(matcher: PatternMatche
     """A number that could be anything becomes a find where a context word stands shortly before it."""
     assert found(matcher, "social security number: 536228726") == [("536228726", "SSN")]
     assert found(matcher, "tax file number 100200300") == [("100200300", "TAX_ID")]
+    assert found(matcher, "phone 2125550143") == [("2125550143", "PHONE_NUMBER")]
     far = "my social security card was lost in the big fire of the old house with order 536228726"
     assert found(matcher, far) == []
 
