@@ -1,4 +1,4 @@
-"""spaCy's DocBin: spans as `doc.ents`, and all that lie on tokens, overlaps too, in the span group `sc`."""
+"""spaCy's DocBin: spans as `doc.ents`; where spans overlap all that lie on tokens stand in the span group `sc` too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spacy.tokens import DocBin, Span
+from srsly import msgpack
 
 from training.exports.examples import NotHeld
 from training.exports.tokens import TokenizedExample
@@ -27,10 +28,12 @@ class DocBinWriter:
     def __init__(self, folder: Path, name: str, *, largest_file: int = LARGEST_FILE) -> None:
         self._folder, self._name, self._largest_file = folder, name, largest_file
         self._files: list[Path] = []
+        # One for all docs: each new packer looks for encoders in all installed packages, which takes a millisecond.
+        self._packer = msgpack.Packer(use_bin_type=True)
         self._start()
 
     def _start(self) -> None:
-        self._docs = DocBin(attrs=ATTRIBUTES, store_user_data=True)
+        self._docs = DocBin(attrs=ATTRIBUTES)
         self._tokens = 0
 
     def write(self, example: TokenizedExample) -> list[NotHeld]:
@@ -40,12 +43,14 @@ class DocBinWriter:
         if len(self._docs) and self._tokens + len(example.doc) > self._largest_file:
             self._flush()
         self._docs.add(_label(example))
+        self._docs.user_data.append(self._packer.pack(example.example.meta))
         self._tokens += len(example.doc)
         return [*(NotHeld(entry.span, NOT_IN_ENTS + entry.reason) for entry in example.untagged), *example.unaligned]
 
     def _flush(self) -> None:
         (self._folder / self._name).mkdir(exist_ok=True)
         self._files.append(self._folder / self._name / f"{len(self._files) + 1:04}.spacy")
+        self._docs.store_user_data = True
         self._docs.to_disk(self._files[-1])
         self._start()
 
@@ -63,6 +68,6 @@ def _label(example: TokenizedExample) -> Any:
     doc = example.doc
     spans = {found: Span(doc, found.first, found.end, label=found.span.label) for found in example.aligned}
     doc.set_ents([spans[found] for found in example.tagged], default="outside")
-    doc.spans[SPAN_GROUP] = list(spans.values())
-    doc.user_data.update(example.example.meta)
+    if example.untagged:
+        doc.spans[SPAN_GROUP] = list(spans.values())
     return doc
