@@ -1,0 +1,158 @@
+"""Models, runs and projects over the REST API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.api import Api, error_of
+from tests.integration.loop import SPEC
+from tests.integration.rows import NOW, later, new_run
+from training.artefacts import StoredArtefact
+from training.evaluate import score_spans
+from training.gate import Verdict, VerdictKind
+from training.registry import Candidate, register_candidate
+from training.spans import Span
+from training.store.tables import RunStatus
+
+GOLD = [[Span(0, 3, "PERSON")], [Span(0, 3, "SSN"), Span(5, 8, "PERSON")]]
+
+
+def register(api: Api, *, right: int, passed: bool = True) -> str:
+    """Register a trained version that finds the spans of so many test texts; its name."""
+    scores = score_spans(GOLD, [*GOLD[:right], *([[]] * (len(GOLD) - right))])
+    kind = VerdictKind.PASSED if passed else VerdictKind.REFUSED
+    verdict = Verdict(passed=passed, kind=kind, reasons=(f"it was {kind}",), figures={})
+    candidate = Candidate(SPEC, StoredArtefact("nowhere", "0" * 64, 10), scores, verdict, None)
+    with api.store.write() as uow:
+        model = register_candidate(uow, uow.projects.lock(1), candidate, now=NOW)
+        uow.commit()
+    return model.version
+
+
+def versions(api: Api) -> dict[str, bool]:
+    """Each version, and whether it is live."""
+    return {row["version"]: row["is_production"] for row in api.get("models/").json()["results"]}
+
+
+def test_api_models_go_live_and_back(api: Api) -> None:
+    """A version is put live by name, number or id, and rolled back to the one before."""
+    register(api, right=1)
+    register(api, right=2)
+    assert versions(api) == {"spanloop-v2": False, "spanloop-v1": False, "spanloop-v0": True}
+    assert api.post("models/spanloop-v1/activate/", {"reason": "try"}).json()["is_production"] is True
+    shown = api.post("models/2/activate/", {}).json()
+    assert (shown["version"], shown["activations"][0]["by"]) == ("spanloop-v2", "api:john.doe")
+    assert versions(api) == {"spanloop-v2": True, "spanloop-v1": False, "spanloop-v0": False}
+    assert api.post("models/rollback/", {}).json()["version"] == "spanloop-v1"
+    assert api.post(f"models/{shown['id']}/activate/", {}).json()["version"] == "spanloop-v2"
+
+
+def test_api_models_that_were_refused_need_a_reason(sqlite_api: Api) -> None:
+    """A version that its gate refused goes live only with a reason, which is kept."""
+    version = register(sqlite_api, right=1, passed=False)
+    error = error_of(sqlite_api.post(f"models/{version}/activate/", {}), 409, "gate_refused")
+    assert "it was refused" in error["message"]
+    shown = sqlite_api.post(f"models/{version}/activate/", {"reason": "we know better"}).json()
+    assert shown["activations"][0]["reason"] == "we know better"
+    assert shown["verdict"] == {"passed": False, "kind": "refused", "reasons": ["it was refused"]}
+
+
+def test_api_models_compare_label_by_label(sqlite_api: Api) -> None:
+    """Two versions stand side by side, with what the second has over the first."""
+    register(sqlite_api, right=1)
+    register(sqlite_api, right=2)
+    found = sqlite_api.get("models/compare/?a=1&b=2").json()
+    assert found["a"]["version"] == "spanloop-v1"
+    assert found["f1_difference"] == pytest.approx(found["b"]["f1_score"] - found["a"]["f1_score"], abs=1e-5)
+    labels = {row["sublabel"]: row["difference"] for row in found["labels"]}
+    assert labels["SSN"] == 1.0
+    against_base = sqlite_api.get("models/compare/?a=0&b=2").json()
+    assert against_base["f1_difference"] is None
+    error_of(sqlite_api.get("models/compare/?a=1&b=9"), 404, "not_found")
+
+
+def test_api_models_have_nothing_to_roll_back_to(sqlite_api: Api) -> None:
+    """Without an earlier version a rollback is a 404."""
+    error_of(sqlite_api.post("models/rollback/", {}), 404, "not_found")
+
+
+def test_api_models_train_one_at_a_time(api: Api) -> None:
+    """A run is asked for, shown, listed and cancelled; a second one is refused meanwhile."""
+    run = api.post("models/train/", {"promote": True})
+    assert run.status_code == 202
+    assert (run.json()["status"], run.json()["promote"]) == ("pending", True)
+    error = error_of(api.post("models/train/", {}), 409, "conflict")
+    assert run.json()["id"] in error["message"]
+    path = f"runs/{run.json()['id']}/"
+    assert api.get(path).json() == run.json()
+    assert api.post(f"{path}cancel/").json()["status"] == "cancelled"
+    error_of(api.post(f"{path}cancel/"), 409, "conflict")
+    assert api.post("models/train/", {}).status_code == 202
+
+
+def test_api_models_show_a_runs_progress(sqlite_api: Api) -> None:
+    """A running run shows how far it is, and stops at its next step when it is cancelled."""
+    with sqlite_api.store.write() as uow:
+        run = new_run(status=RunStatus.RUNNING, epoch=3, step=40, loss=1.5, dev_f1=0.8, seconds_left=12.0, worker="w")
+        uow.runs.add(run)
+        uow.commit()
+    shown = sqlite_api.get(f"runs/{run.id}/").json()
+    assert shown["progress"] == {"epoch": 3, "step": 40, "loss": 1.5, "dev_f1": 0.8, "seconds_left": 12.0}
+    cancelled = sqlite_api.post(f"runs/{run.id}/cancel/").json()
+    assert (cancelled["status"], cancelled["cancel_requested"]) == ("running", True)
+
+
+def test_api_models_list_runs_by_status(sqlite_api: Api) -> None:
+    """Runs are listed newest first, by status where one is named, page by page."""
+    with sqlite_api.store.write() as uow:
+        for number in range(5):
+            status = RunStatus.FAILED if number % 2 else RunStatus.COMPLETED
+            uow.runs.add(new_run(status=status, created_at=later(number), error=f"number {number}"))
+        uow.commit()
+
+    def listed(query: str) -> list[str]:
+        return [row["error"] for row in sqlite_api.get(f"runs/?{query}").json()["results"]]
+
+    assert listed("") == [f"number {number}" for number in (4, 3, 2, 1, 0)]
+    assert listed("status=failed") == ["number 3", "number 1"]
+    assert listed("limit=2&offset=2") == ["number 2", "number 1"]
+    assert sqlite_api.get("runs/?status=failed&limit=1").json()["count"] == 2
+
+
+def test_api_projects_are_shown_with_their_figures(api: Api) -> None:
+    """A project is listed, and shown with labels, settings and counts."""
+    (listed,) = api.get("projects/").json()["results"]
+    assert (listed["id"], listed["live_version"]) == (1, "spanloop-v0")
+    shown = api.get("projects/1/").json()
+    assert [label["sublabel"] for label in shown["labels"]] == ["PERSON", "SSN", "CITY"]
+    assert shown["settings"]["retrain_after"] == 50
+    assert shown["counts"]["verified"] == 0
+
+
+WRONG_SETTINGS: list[dict[str, Any]] = [
+    {"retrain_after": 0},
+    {"retrain_after": True},
+    {"retrain_after": "100"},
+    {"retrain_after": None},
+    {"colour": "red"},
+    {"verification_rule": "never"},
+    {"test_fraction": 0.5, "dev_fraction": 0.5},
+    {"auto_promote": 1},
+]
+
+
+@pytest.mark.parametrize("settings", WRONG_SETTINGS)
+def test_api_projects_refuse_wrong_settings(sqlite_api: Api, settings: dict[str, Any]) -> None:
+    """A setting of the wrong kind, out of range or unknown is refused, and nothing changes."""
+    before = sqlite_api.get("projects/1/").json()
+    error_of(sqlite_api.patch("projects/1/", {"settings": settings}), 422, "invalid_input")
+    assert sqlite_api.get("projects/1/").json() == before
+
+
+def test_api_projects_change_settings(sqlite_api: Api) -> None:
+    """A change takes over what it names and leaves the rest."""
+    shown = sqlite_api.patch("projects/1/", {"settings": {"test_fraction": 0.7, "retrain_after": 7}}).json()
+    assert (shown["settings"]["test_fraction"], shown["settings"]["retrain_after"]) == (0.7, 7)
+    assert shown["settings"]["dev_fraction"] == 0.15
