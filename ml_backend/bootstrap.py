@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from training.artefacts import ArtefactStore
-
 from config.errors import ConfigurationError
 from config.settings import Settings, load_settings
 from ml_backend.queues import Doorbell, open_redis
 from sync.client import LabelStudio
+from training.artefacts import ArtefactStore
 from training.run import Workshop
 from training.store.database import open_engine
 from training.store.unit_of_work import Store

@@ -11,7 +11,6 @@ import structlog
 
 from config.log import get_logger, mask_secrets, set_up_logging
 
-
 SECRET, TEXT = "hush", "quiet, please"
 
 
