@@ -133,7 +133,15 @@ def _work_off(
         held = uow.inbox.held(row.id, token)
         if held is None:  # the lease ran out, and somebody else has the event
             return
-        _apply(uow, project.id, event, gathered, now=clock(), request_training=request_training)
+        _apply(
+            uow,
+            project.id,
+            event,
+            gathered,
+            received_at=row.received_at,
+            now=clock(),
+            request_training=request_training,
+        )
         held.status, held.error, held.lease_token = EventStatus.DONE, _remark(event), None
         uow.commit()
 
@@ -144,6 +152,7 @@ def _apply(
     event: Event,
     gathered: Gathered | None,
     *,
+    received_at: datetime,
     now: datetime,
     request_training: RequestTraining,
 ) -> None:
@@ -152,9 +161,9 @@ def _apply(
         case AnnotationsSaved() | TasksSaved() if gathered is not None:
             record(uow, project, gathered, now=now)
         case AnnotationsDeleted(ids):
-            record_deletions(uow, project, ids, now=now)
+            record_deletions(uow, project, ids, now=received_at)
         case TasksDeleted(ids):
-            record_task_deletions(uow, project, ids, now=now)
+            record_task_deletions(uow, project, ids, now=received_at)
         case ProjectChanged(stored):
             record_project(uow, project, stored)
         case ProjectDeleted():

@@ -114,7 +114,7 @@ def read_task_text(task: StoredTask, config: LabellingConfig) -> SeenTask:
         problem = f"its data has no text under {config.text_key!r}"
     elif not _can_be_kept(text):
         text, problem = None, "its text holds a NUL character or half a surrogate pair, which a database cannot keep"
-    return SeenTask(task.id, text, problem, task.is_labeled, task.updated_at)
+    return SeenTask(task.id, text, problem, task.is_labeled, task.updated_at, task.created_at)
 
 
 def read_shown(shown: StoredPrediction, config: LabellingConfig, text: str) -> SeenPrediction:

@@ -139,6 +139,7 @@ def _keep_changed(store: Store, project_id: int, tasks: Iterable[StoredTask]) ->
             for task in tasks
             if (row := uow.texts.find_task(project_id, task.id)) is None
             or row.updated_at != task.updated_at
+            or row.deleted_at is not None
             or {a.id: a.updated_at for a in uow.annotations.of_task(project_id, task.id)}
             != {a.id: a.updated_at for a in task.annotations}
         ]

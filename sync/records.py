@@ -52,6 +52,7 @@ class StoredTask:
     annotations: tuple[StoredAnnotation, ...] = ()
     predictions: tuple[StoredPrediction, ...] = ()
     has_draft: bool = False
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def read_task(row: Row) -> StoredTask:
         annotations=tuple(read_annotation(a) for a in _rows(row, "annotations")),
         predictions=tuple(read_prediction(p) for p in _rows(row, "predictions")),
         has_draft=bool(row.get("drafts") or row.get("draft_exists")),
+        created_at=moment(row, "created_at") if row.get("created_at") else None,
     )
 
 

@@ -36,6 +36,7 @@ class SeenTask:
     problem: str | None
     is_labeled: bool
     updated_at: datetime
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,20 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
                 deleted_at=None,
             )
         )
-    if task.deleted_at is not None or seen.updated_at < task.updated_at:
+    if _is_another(task, seen):
+        task.deleted_at, task.text_id, task.proposal = None, text_id, _find_proposal(uow, project, text_id)
+        uow.texts.forget_pushed(project.id, task.id)
+    elif task.deleted_at is not None or seen.updated_at < task.updated_at:
         return task
     task.is_labeled, task.updated_at, task.problem = seen.is_labeled, seen.updated_at, problem
     if task.text_id != text_id:
         _move_to_text(uow, project, task, text_id, now=now)
     return task
+
+
+def _is_another(known: Task, seen: SeenTask) -> bool:
+    # On SQLite, Label Studio's import gives the number of the last task again once that one is deleted.
+    return known.deleted_at is not None and seen.created_at is not None and seen.created_at > known.deleted_at
 
 
 def _find_proposal(uow: UnitOfWork, project: Project, text_id: int | None) -> list[dict[str, Any]] | None:
@@ -135,29 +144,42 @@ def _move_annotation(uow: UnitOfWork, project: Project, annotation: Annotation, 
 def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *, now: datetime) -> bool:
     """Mirror an annotation and what follows from it; False where a newer state or a deletion is known already.
 
-    Its task has been recorded before. The newest `updated_at` wins; a deletion is final (rule 2).
+    Its task has been recorded before. The newest `updated_at` wins; a deletion is final (rule 2). What was made after
+    the one of its number that was deleted is another annotation: on SQLite, Label Studio gives numbers again.
     """
     known = uow.annotations.find(project.id, seen.id)
     task = uow.texts.find_task(project.id, seen.task_id)
     if task is not None and task.deleted_at is not None:
         return False
-    if known is not None and (known.deleted or known.updated_at > seen.updated_at):
+    another = known is not None and known.deleted and seen.created_at > known.created_at
+    if known is not None and not another and (known.deleted or known.updated_at > seen.updated_at):
         if task is not None:
             # The late news calls the task finished by what does not stand any more.
             recount_finished(uow, project, task)
         return False
     text_id = task.text_id if task else None
-    row = known or Annotation(project_id=project.id, id=seen.id, deleted=False, created_at=seen.created_at)
+    row = known or Annotation(project_id=project.id, id=seen.id)
+    row.deleted, row.created_at = False, seen.created_at
     _fill_annotation(uow, project, row, seen, text_id)
     if known is None:
         uow.annotations.add(row)
     uow.session.flush()
+    if another:
+        _forget_former(uow, project, seen)
     if task is not None:
         recount_finished(uow, project, task)
     if text_id is not None:
         _record_feedback(uow, project, row, seen, task, text_id=text_id)
         refresh_example(uow, project, text_id, now=now)
     return True
+
+
+def _forget_former(uow: UnitOfWork, project: Project, seen: SeenAnnotation) -> None:
+    # What was said of the deleted annotation that had this number before.
+    feedback = uow.feedback.of_annotation(project.id, seen.id)
+    if feedback is not None:
+        feedback.result_id, feedback.is_correct, feedback.notes = None, None, ""
+        feedback.incorporated_in_training, feedback.created_at = False, seen.created_at
 
 
 def _fill_annotation(
@@ -255,13 +277,13 @@ def _keep_result(
 
 
 def record_deletions(uow: UnitOfWork, project: Project, annotation_ids: Iterable[int], *, now: datetime) -> int:
-    """Mark annotations as deleted, for good, also ones not seen before; returns how many were standing."""
+    """Mark annotations that were deleted by now, for good, also ones not seen before; returns how many stood."""
     standing = 0
     for annotation_id in annotation_ids:
         row = uow.annotations.find(project.id, annotation_id)
         if row is None:
             uow.annotations.add(_tombstone(project.id, annotation_id, now))
-        elif not row.deleted:
+        elif not row.deleted and row.created_at <= now:  # else another one has its number since
             standing += 1
             _delete_annotation(uow, project, row, now=now)
     return standing

@@ -169,12 +169,9 @@ class Texts:
         )
         return set(self._session.scalars(query))
 
-    def forget_pushed(self, project_id: int, task_id: int, version: str) -> None:
-        """Note that a version's prediction for a task is gone from Label Studio."""
-        self._session.execute(
-            delete(PushedPrediction).where(
-                PushedPrediction.project_id == project_id,
-                PushedPrediction.task_id == task_id,
-                PushedPrediction.version == version,
-            )
+    def forget_pushed(self, project_id: int, task_id: int, version: str | None = None) -> None:
+        """Note that a version's prediction for a task, or every version's, is gone from Label Studio."""
+        gone = delete(PushedPrediction).where(
+            PushedPrediction.project_id == project_id, PushedPrediction.task_id == task_id
         )
+        self._session.execute(gone if version is None else gone.where(PushedPrediction.version == version))
