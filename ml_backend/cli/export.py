@@ -77,6 +77,6 @@ def summarize(report: ExportReport) -> str:
     if not report.not_held_spans and not report.not_held_texts:
         return what
     return (
-        f"{what} {report.not_held_spans} spans and {report.not_held_texts} whole texts do not fit the format in full; "
-        f"{report.folder / NOT_HELD_FILE} lists them."
+        f"{what} What does not fit the format in full is listed in {report.folder / NOT_HELD_FILE}; "
+        f"spans: {report.not_held_spans}, whole texts: {report.not_held_texts}."
     )

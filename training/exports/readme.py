@@ -98,8 +98,8 @@ def _files(card: Json) -> str:
         return f"{files}\n\nThe format holds every span of every text."
     reasons = _table(("reason", "times"), list(missing["reasons"].items()))
     return (
-        f"{files}\n\n## What this format could not hold\n\n{missing['spans']:,} spans and {missing['texts']:,} whole "
-        f"texts are listed in {missing['file']} by example id.\n\n{reasons}"
+        f"{files}\n\n## What this format could not hold in full\n\nListed in {missing['file']} by example id; "
+        f"spans: {missing['spans']:,}, whole texts: {missing['texts']:,}.\n\n{reasons}"
     )
 
 
