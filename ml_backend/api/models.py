@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query
 from pydantic import BaseModel, Field
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from config.errors import GateRefused
 from ml_backend.api.bells import ring_later
@@ -33,6 +34,14 @@ from training.store.tables import MLModel, Project
 
 routes = APIRouter(route_class=GuardedRoute, tags=["models"])
 
+
+class _ModelNameConvertor(StringConvertor):
+    """A version's name in an address: anything but the names of this resource's own routes."""
+
+    regex = "(?!(?:compare|rollback|train)/)[^/]+"
+
+
+register_url_convertor("model", _ModelNameConvertor())
 ModelName = Annotated[
     str,
     Path(
@@ -242,14 +251,14 @@ def train(body: TrainRequest, caller: CallerDep, services: ServicesDep, later: B
     return show_run(run, {})
 
 
-@routes.get("/models/{name}/", responses=responses())
+@routes.get("/models/{name:model}/", responses=responses())
 @allow(Act.READ_FIGURES)
 def show_model(name: ModelName, services: ServicesDep, project: ProjectParameter = None) -> ModelDetails:
     """A version with its figures by label, its verdict and its time live."""
     return _details(services, _find(services, name, project).id)
 
 
-@routes.post("/models/{name}/activate/", responses=responses(*CHANGE_ERRORS, GateRefused))
+@routes.post("/models/{name:model}/activate/", responses=responses(*CHANGE_ERRORS, GateRefused))
 @allow(Act.ADMINISTER)
 def activate(
     name: ModelName,
