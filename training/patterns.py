@@ -25,8 +25,10 @@ CONTEXT_WORDS = 5
 # What scores lower needs a context word: nine digits in a row are no social security number by themselves.
 THRESHOLD = 0.4
 VALIDATED = 1.0
-# Of nine digits in a row one in ten passes a checksum by chance.
+# Of nine digits in a row one in ten passes a checksum by chance: what its author calls weaker than this, or a run of
+# fewer digits than a card number has, needs a context word all the same.
 WEAK_SHAPE = 0.3
+LONG_NUMBER = 13
 # Looked for whether or not the project has a leaf for them, so that no other pattern takes a part of them.
 BLOCKERS = ("CREDIT_CARD", "IBAN_CODE", "US_SSN", "EMAIL_ADDRESS", "IP_ADDRESS")
 
@@ -93,19 +95,21 @@ def _matches(text: str, entity: str, recognizer: Any) -> list[PatternMatch]:
         start, end = _trim(text, result.start, result.end)
         if start >= end or _cuts_a_word(text, start) or _cuts_a_word(text, end):
             continue
-        score = _score(result, in_context=_has_context(text, start, context))
+        bare = text[start:end].isdigit() and end - start < LONG_NUMBER
+        score = _score(result, bare=bare, in_context=_has_context(text, start, context))
         if score >= THRESHOLD:
             found.append(PatternMatch(start, end, entity, score))
     return found
 
 
-def _score(result: Any, *, in_context: bool) -> float:
-    """The recognizer's score, raised by a context word; proof on a weak pattern proves nothing without one."""
+def _score(result: Any, *, bare: bool, in_context: bool) -> float:
+    """The recognizer's score, raised by a context word; a checksum on a weak shape proves nothing without one."""
     score = float(result.score)
-    if score >= VALIDATED:
-        shape = result.analysis_explanation.original_score if result.analysis_explanation else VALIDATED
-        return VALIDATED if in_context or shape >= WEAK_SHAPE else float(shape)
-    return min(max(score + CONTEXT_BOOST, CONTEXT_FLOOR), 0.99) if in_context else score
+    if score < VALIDATED:
+        return min(max(score + CONTEXT_BOOST, CONTEXT_FLOOR), 0.99) if in_context else score
+    shape = float(result.analysis_explanation.original_score) if result.analysis_explanation else VALIDATED
+    weak = bare or shape < WEAK_SHAPE
+    return min(shape, WEAK_SHAPE) if weak and not in_context else VALIDATED
 
 
 def _cuts_a_word(text: str, place: int) -> bool:
