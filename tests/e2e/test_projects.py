@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +141,30 @@ def test_annotations_that_no_event_told_of_are_pulled(
     example = system.wait_for("the annotation that was imported", lambda: project.example(text))
     assert example.verified
     assert spans_in(example.entities) == [Span(start, start + 7, "BADGE")]
+
+
+def test_numbers_that_label_studio_gives_again_mean_other_tasks(sides: dict[str, LiveProject], tmp_path: Path) -> None:
+    """Where all tasks of a wrong import were deleted, those of the next one are seen, pre-labelled and learnt from."""
+    project = sides["Customers"]
+    api = project.label_studio
+    wrong = api.import_tasks(project.id, [{"data": {"text": f"Wrong file, line {number}."}} for number in range(3)])
+    project.wait_for_prelabels()
+    for task_id in wrong:
+        project.system.wait_for("the task", lambda: project.task(task_id))  # noqa: B023
+        api.delete_task(task_id)
+    text = "Right file: Nora Lindgren pays with XQ-3141."
+    project.import_texts([text], folder=tmp_path)
+    (task,) = [task for task in project.tasks() if task.data["text"] == text]
+    assert task.id in wrong, "this Label Studio does not give numbers again"
+    assert task.predictions
+    start = text.index("XQ-3141")
+    value = {"start": start, "end": start + 7, "text": "XQ-3141", "labels": ["CARD"]}
+    result = [{"from_name": "label", "to_name": "text", "type": "labels", "value": value}]
+    made = api.create_annotation(task.id, result, parent_prediction=task.predictions[0].id)
+    project.wait_for_annotations([made.id])
+    example = project.example(text)
+    assert example is not None
+    assert example.verified
 
 
 def make_due(system: RunningSystem, project_id: int) -> None:
