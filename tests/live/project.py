@@ -32,6 +32,7 @@ QUICK = {
     "min_interval_seconds": 0,
     "min_samples": 10,
     "retrain_after": 1000,
+    "max_epochs": 10,
 }
 
 
