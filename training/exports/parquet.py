@@ -19,7 +19,8 @@ from training.exports.tokens import TokenizedExample
 from training.exports.writing import NO_TOKENS, Layout
 
 FOLDER = "data"
-ROW_GROUP_CHARS = 4_000_000
+# About 10,000 short texts, which as Python objects take some 50 MB until they are written.
+ROW_GROUP_CHARS = 1_000_000
 NOT_IN_TAGS = "not in ner_tags, but in spans: "
 UNKNOWN_LABEL = "its label is not one of the project's"
 
