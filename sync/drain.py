@@ -161,7 +161,7 @@ def _apply(
         case AnnotationsSaved() | TasksSaved() if gathered is not None:
             record(uow, project, gathered, now=now)
         case AnnotationsDeleted(ids):
-            record_deletions(uow, project, ids, now=received_at)
+            record_deletions(uow, project, ids, now=now, told_at=received_at)
         case TasksDeleted(ids):
             record_task_deletions(uow, project, ids, now=received_at)
         case ProjectChanged(stored):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from training.feedback import judge_correct, revision_of
@@ -25,6 +25,9 @@ from training.store.tables import (
 )
 from training.store.unit_of_work import UnitOfWork
 from training.verification import refresh_example
+
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far Label Studio's clock may be ahead of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,14 +279,25 @@ def _keep_result(
     )
 
 
-def record_deletions(uow: UnitOfWork, project: Project, annotation_ids: Iterable[int], *, now: datetime) -> int:
-    """Mark annotations that were deleted by now, for good, also ones not seen before; returns how many stood."""
+def record_deletions(
+    uow: UnitOfWork,
+    project: Project,
+    annotation_ids: Iterable[int],
+    *,
+    now: datetime,
+    told_at: datetime | None = None,
+) -> int:
+    """Mark annotations as deleted, for good, also ones not seen before; returns how many stood.
+
+    `told_at` is when the news of it came, where it came as news: what was made after that has the number since, and
+    stands. Without it, Label Studio has just been seen not to hold them.
+    """
     standing = 0
     for annotation_id in annotation_ids:
         row = uow.annotations.find(project.id, annotation_id)
         if row is None:
             uow.annotations.add(_tombstone(project.id, annotation_id, now))
-        elif not row.deleted and row.created_at <= now:  # else another one has its number since
+        elif not row.deleted and (told_at is None or row.created_at <= told_at + CLOCK_SKEW):
             standing += 1
             _delete_annotation(uow, project, row, now=now)
     return standing

@@ -153,7 +153,7 @@ class Desk:
         """Annotations were deleted; how many of them stood."""
         with self.store.write() as uow:
             project = uow.projects.lock(self.project_id)
-            standing = record_deletions(uow, project, annotation_ids, now=later(at))
+            standing = record_deletions(uow, project, annotation_ids, now=later(at), told_at=later(at))
             uow.commit()
         return standing
 

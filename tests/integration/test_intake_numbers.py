@@ -90,7 +90,7 @@ def test_an_annotation_made_after_a_deletion_is_another_one(store: Store) -> Non
     desk.task(2, NEW)
     desk.annotate(1, 1, ADA, **shown(11, ADA))
     desk.delete(1, at=100)
-    assert desk.annotate(1, 2, BOB, at=102, created_at=later(101))
+    assert desk.annotate(1, 2, BOB, at=402, created_at=later(401))
     feedback, example = desk.feedback(1), desk.example(NEW)
     assert feedback is not None
     assert (feedback.result_id, feedback.is_correct, feedback.withdrawn) == (None, None, False)
@@ -103,7 +103,7 @@ def test_a_late_deletion_does_not_take_what_was_made_after_it(store: Store) -> N
     """A deletion that comes in late, from before an annotation of this number was made, speaks of another one."""
     desk = Desk(store)
     desk.task(2, NEW)
-    desk.annotate(1, 2, BOB, at=102, created_at=later(101))
+    desk.annotate(1, 2, BOB, at=402, created_at=later(401))
     assert desk.delete(1, at=100) == 0
     example = desk.example(NEW)
     assert example is not None
