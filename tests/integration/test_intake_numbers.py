@@ -94,7 +94,7 @@ def test_an_annotation_made_after_a_deletion_is_another_one(store: Store) -> Non
     feedback, example = desk.feedback(1), desk.example(NEW)
     assert feedback is not None
     assert (feedback.result_id, feedback.is_correct, feedback.withdrawn) == (None, None, False)
-    assert feedback.created_at == later(101)
+    assert feedback.created_at == later(401)
     assert example is not None
     assert example.verified
 
