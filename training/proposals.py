@@ -39,11 +39,10 @@ def record_proposal(
     that holds the text carries the proposal from its first sight on (`training.intake`), whoever brings it.
     """
     row = ensure_text(uow, project, text, now=now)
-    example = uow.examples.of_text(project.id, row.id)
-    if example is None:
-        example = uow.examples.add(new_example(project, row.id, source, now=now))
-    elif example.annotation_id is not None:
-        return example
+    known = uow.examples.of_text(project.id, row.id)
+    if known is not None and known.annotation_id is not None:
+        return known
+    example = known or new_example(project, row.id, source, now=now)
     found = sorted(set(spans))
     example.source, example.updated_at = source, now
     example.entities = [span.to_json() for span in found]
@@ -51,4 +50,4 @@ def record_proposal(
     example.given_type = given_type or example.given_type
     example.classification_type = example.given_type or classification_type(project, found)
     example.revision = example_revision(found, verified=False)
-    return example
+    return known or uow.examples.add(example)

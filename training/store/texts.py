@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from training.store.tables import GroupBand, PushedPrediction, Task, TextGroup, TextRow
@@ -61,9 +61,8 @@ class Texts:
         """Put a new near-duplicate group in, found by these bands from now on."""
         self._session.add(group)
         self._session.flush()
-        self._session.add_all(
-            GroupBand(project_id=group.project_id, band=band, group_id=group.id) for band in sorted(set(bands))
-        )
+        rows = [{"project_id": group.project_id, "band": band, "group_id": group.id} for band in sorted(set(bands))]
+        self._session.execute(insert(GroupBand), rows)
         return group
 
     def set_aside(self, project_id: int) -> Sequence[TextRow]:
