@@ -49,7 +49,8 @@ def build_config(taxonomy: Taxonomy) -> str:
     """The labelling config for a taxonomy: one <Labels> over one <Text>, in the taxonomy's order.
 
     Characters are selected one by one (`granularity="symbol"`): a span may end within what white space calls a word.
-    Aliases stay out: Label Studio would answer with its `alias` in place of the label.
+    Each label stands beside its span, since nobody tells thirty colours apart. Aliases stay out: Label Studio would
+    answer with its `alias` in place of the label.
     """
     view = ET.Element("View")
     ET.SubElement(view, "Header", value="Mark every stretch of text that one of these labels describes")
@@ -60,7 +61,7 @@ def build_config(taxonomy: Taxonomy) -> str:
     labels = ET.SubElement(view, "Labels", name=FROM_NAME, toName=TO_NAME, showInline="true")
     for label in taxonomy.labels:
         labels.append(_label_tag(label))
-    ET.SubElement(view, "Text", name=TO_NAME, value=f"${TEXT_KEY}", granularity="symbol")
+    ET.SubElement(view, "Text", name=TO_NAME, value=f"${TEXT_KEY}", granularity="symbol", showLabels="true")
     ET.indent(view)
     return ET.tostring(view, encoding="unicode")
 

@@ -63,6 +63,7 @@ def corrected(project: LiveProject, person: BrowserAnnotator) -> StoredAnnotatio
     assert person.labels == list(LABELS)
     assert PRELABEL in {(region.text, region.label) for region in shown}
     assert all(FIRST_TEXT[region.start : region.end] == region.text for region in shown)
+    assert person.labels_stand_in_text
     person.take_picture("prelabel")
     correct(person, shown)
     person.take_picture("corrected")

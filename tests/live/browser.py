@@ -119,6 +119,11 @@ class BrowserAnnotator:
         """The labels to choose from."""
         return self._page.locator(".lsf-labels .lsf-label__text").all_inner_texts()
 
+    @property
+    def labels_stand_in_text(self) -> bool:
+        """Whether each region's label can be read beside it in the text."""
+        return self._text.locator(".htx-highlight.htx-no-label").count() == 0
+
     def regions(self) -> list[ShownRegion]:
         """The regions on the page, in order of the text."""
         listed = [self._read_listed(item) for item in self._page.locator(".lsf-outliner-item").all()]

@@ -32,6 +32,13 @@ def test_build_config_keeps_colour_and_hotkey_and_never_an_alias() -> None:
     assert "US_SSN" not in xml
 
 
+def test_build_config_shows_labels_in_the_text() -> None:
+    """Each span's label stands beside it, and a span may begin and end at any character."""
+    tag = ET.fromstring(build_config(load_taxonomy(None))).find(".//Text")
+    assert tag is not None
+    assert (tag.get("showLabels"), tag.get("granularity")) == ("true", "symbol")
+
+
 def test_build_config_escapes_what_xml_would_misread() -> None:
     """A label name or a description may hold any character."""
     name = 'R&D "<x>" ü'
