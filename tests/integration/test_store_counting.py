@@ -47,6 +47,7 @@ def annotate(store: Store, number: int, *spans: Span, seconds: float = 0, propos
 
 
 def read_all(uow: UnitOfWork) -> Counter[tuple[str, str, str]]:
+    uow.tallies.write()
     rows = uow.session.execute(select(Tally.name, Tally.key, Tally.label, Tally.count).where(Tally.count != 0))
     return Counter({(name, key, label): count for name, key, label, count in rows})
 

@@ -32,13 +32,13 @@ VERDICTS = {True: "correct", False: "incorrect", None: "unjudged"}
 ON_PROPOSAL = "proposal_"
 INCORPORATED, PENDING = "incorporated", "pending"
 VERIFIED, UNVERIFIED = "verified", "unverified"
-_WAITING = "spanloop_waiting_for_flush"
+_FLUSHED = "spanloop_counts_of_this_flush"
 _OF_EXAMPLES = frozenset({TallyName.EXAMPLE, TallyName.EXAMPLE_PART})
 _OF_FEEDBACK = frozenset(name for name in TallyName if name.startswith(("feedback", "label_")))
 
 
 class CountingSession(Session):
-    """A session that keeps the counts in step."""
+    """A session that keeps the counts in step. A savepoint in it that may be rolled back holds one flush alone."""
 
 
 class _Feedback(NamedTuple):
@@ -120,7 +120,8 @@ def count_labels(shown: Iterable[dict[str, Any]], wanted: Iterable[dict[str, Any
 @event.listens_for(CountingSession, "before_flush")
 def _prepare(session: Session, _context: object, _instances: object) -> None:
     """Fill in what follows from changed rows, and note what their counts come to."""
-    counts: Counts = session.info.setdefault(_WAITING, Counter())
+    counts: Counts = Counter()
+    session.info[_FLUSHED] = counts
     for row in [*session.new, *(row for row in session.dirty if session.is_modified(row))]:
         if isinstance(row, ClassificationFeedback):
             _fill_feedback(session, row)
@@ -138,11 +139,21 @@ def _prepare(session: Session, _context: object, _instances: object) -> None:
 
 @event.listens_for(CountingSession, "after_flush")
 def _write(session: Session, _context: object) -> None:
-    """Write the counts, and the groups of examples, now that their rows are there."""
+    """Take over the counts, and write the groups of examples, now that their rows are there."""
     changed = [row for row in [*session.new, *session.dirty] if isinstance(row, TrainingDataset)]
     _write_groups(session, [row for row in changed if inspect(row).attrs.groups.history.has_changes()])
-    counts: Counts = session.info.pop(_WAITING, Counter())
-    Tallies(session).add(counts)
+    Tallies(session).add(session.info.pop(_FLUSHED, Counter()))
+
+
+@event.listens_for(CountingSession, "before_commit")
+def _write_counts(session: Session) -> None:
+    session.flush()
+    Tallies(session).write()
+
+
+@event.listens_for(CountingSession, "after_rollback")
+def _drop_counts(session: Session) -> None:
+    Tallies(session).drop()
 
 
 def _note(counts: Counts, row: Any, count: Any, kind: Any) -> None:
@@ -201,7 +212,9 @@ def _groups_of(project: Project, row: TrainingDataset) -> list[str]:
 def _write_groups(session: Session, examples: Sequence[TrainingDataset]) -> None:
     if not examples:
         return
-    session.execute(delete(ExampleGroup).where(ExampleGroup.example_id.in_([row.id for row in examples])))
+    old = [row.id for row in examples if row not in session.new]
+    if old:
+        session.execute(delete(ExampleGroup).where(ExampleGroup.example_id.in_(old)))
     rows = [
         {"project_id": row.project_id, "name": name, "created_at": row.created_at, "example_id": row.id}
         for row in examples

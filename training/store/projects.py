@@ -50,16 +50,17 @@ class Projects:
         """The named project, or the only one there is. Raises NotFound, and InvalidInput where one must be named."""
         if project_id is not None:
             return self.get(project_id)
-        projects = self.all()
-        if not projects:
+        standing = select(Project.id, Project.title).where(Project.deleted_at.is_(None)).order_by(Project.id)
+        found = self._session.execute(standing).all()
+        if not found:
             raise NotFound("there is no project yet; `spanloop project create` makes one")
-        if len(projects) > 1:
-            named = ", ".join(f"{project.id} ({project.title})" for project in projects[:20])
+        if len(found) > 1:
+            named = ", ".join(f"{one.id} ({one.title})" for one in found[:20])
             raise InvalidInput(
-                f"there are {len(projects)} projects, say which one is meant: {named}",
+                f"there are {len(found)} projects, say which one is meant: {named}",
                 problems=[{"path": "project", "message": "must be given where there is more than one project"}],
             )
-        return projects[0]
+        return self.get(found[0].id)
 
     def all(self) -> Sequence[Project]:
         """Every project that was not deleted, by id."""

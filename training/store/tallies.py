@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Insert, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -33,6 +34,8 @@ class TallyName(StrEnum):
 Entry = tuple[int, TallyName, str, str]
 """What one count stands for: project, name, key, label."""
 
+_WAITING = "spanloop_tallies"
+
 
 class Tallies:
     """The counts of all projects."""
@@ -41,24 +44,29 @@ class Tallies:
         self._session = session
 
     def add(self, counts: Mapping[Entry, int]) -> None:
-        """Add to the counts, in one order for all writers, so that two of them never wait for each other in a ring."""
+        """Add to the counts; they are written with the commit, or before the next look at them."""
+        waiting: Counter[Entry] = self._session.info.setdefault(_WAITING, Counter())
+        for entry, count in counts.items():
+            waiting[entry] += count
+
+    def write(self) -> None:
+        """Write what was added, in one order for all writers: two of them never wait for each other in a ring."""
+        waiting: Counter[Entry] = self._session.info.pop(_WAITING, Counter())
         rows = [
             {"project_id": project_id, "name": name.value, "key": key, "label": label, "count": count}
-            for (project_id, name, key, label), count in sorted(counts.items())
+            for (project_id, name, key, label), count in sorted(waiting.items())
             if count
         ]
-        if not rows:
-            return
-        dialect = self._session.get_bind().dialect.name
-        insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(Tally)
-        upsert = insert.on_conflict_do_update(
-            index_elements=[Tally.project_id, Tally.name, Tally.key, Tally.label],
-            set_={"count": Tally.count + insert.excluded.count},
-        )
-        self._session.connection().execute(upsert, rows)
+        if rows:
+            self._session.connection().execute(_upsert(self._session.get_bind().dialect.name), rows)
+
+    def drop(self) -> None:
+        """Forget what was added and not written: its rows were rolled back."""
+        self._session.info.pop(_WAITING, None)
 
     def read(self, project_id: int, name: TallyName, *, since: str = "") -> Counter[tuple[str, str]]:
         """The counts under a name by key and label, from the key `since` on; what came down to nothing is left out."""
+        self._settle()
         rows = self._session.execute(
             select(Tally.key, Tally.label, Tally.count).where(
                 Tally.project_id == project_id, Tally.name == name, Tally.key >= since, Tally.count != 0
@@ -68,6 +76,7 @@ class Tallies:
 
     def sum_labels(self, project_id: int, name: TallyName, *, key: str | None = None) -> Counter[str]:
         """The counts under a name by label, of one key or of all."""
+        self._settle()
         query = select(Tally.label, func.sum(Tally.count)).where(Tally.project_id == project_id, Tally.name == name)
         if key is not None:
             query = query.where(Tally.key == key)
@@ -75,6 +84,7 @@ class Tallies:
 
     def top_keys(self, project_id: int, name: TallyName, *, limit: int) -> list[tuple[str, int]]:
         """The keys with the highest counts, and these, highest first."""
+        self._settle()
         total = func.sum(Tally.count)
         rows = self._session.execute(
             select(Tally.key, total)
@@ -88,4 +98,18 @@ class Tallies:
 
     def clear(self, project_id: int, names: frozenset[TallyName]) -> None:
         """Forget the counts under these names, to count anew."""
+        self._settle()
         self._session.execute(delete(Tally).where(Tally.project_id == project_id, Tally.name.in_(sorted(names))))
+
+    def _settle(self) -> None:
+        self._session.flush()
+        self.write()
+
+
+@cache
+def _upsert(dialect: str) -> Insert:
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(Tally)
+    return insert.on_conflict_do_update(
+        index_elements=[Tally.project_id, Tally.name, Tally.key, Tally.label],
+        set_={"count": Tally.count + insert.excluded.count},
+    )
