@@ -17,6 +17,8 @@ RUN uv pip install --no-cache --python .venv/bin/python --no-deps --no-build-iso
 FROM python:3.11-slim
 RUN useradd --create-home --uid 10001 spanloop && install -d -o spanloop -m 0700 /data
 COPY --from=build /app/.venv /app/.venv
+# The matrices are small: more threads than one only wait for each other.
+ENV OPENBLAS_NUM_THREADS=1
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SPANLOOP_DATA_DIR=/data \

@@ -208,4 +208,5 @@ def local_address(settings: Settings) -> str:
 def child_env(settings: Settings) -> Mapping[str, str]:
     """The user's environment with the system's complete settings, so that no child can see other ones."""
     complete = env_values(settings, set(ADDRESSES) | {"data_dir"} | settings.model_fields_set)
-    return {**os.environ, **complete, "PYTHONUNBUFFERED": "1"}
+    # The matrices are small: more threads than one only wait for each other.
+    return {"OPENBLAS_NUM_THREADS": "1", **os.environ, **complete, "PYTHONUNBUFFERED": "1"}
