@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from tests.live.redis import redis_server, redis_url
 
 __all__ = ["redis_server", "redis_url"]
+
+# As `spanloop up` sets it for its processes; read when a test first loads a pipeline.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
