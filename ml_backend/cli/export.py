@@ -36,7 +36,7 @@ def export(
     session = session_of(context)
     project = session.find_project(project_id)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=session.err, transient=True) as progress:
+    with Progress(*columns, console=session.err, transient=True, disable=not session.err.is_terminal) as progress:
         bar = progress.add_task("Exporting", total=count_texts(session.services, project.id, part))
         report = export_texts(
             session.services,

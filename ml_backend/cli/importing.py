@@ -98,7 +98,7 @@ def import_texts(
 def _progress(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
     """A bar over the file's lines while the import runs."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Importing", total=_count_lines(file))
         yield lambda line: progress.update(bar, completed=line)
 

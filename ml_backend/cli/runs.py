@@ -17,6 +17,7 @@ from training.store.tables import RunStatus, TrainingBatch
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, watch and cancel training runs.")
 
 LOOK_SECONDS = 0.5
+SHORT_ID = 8
 SLOW_START_SECONDS = 30.0
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
 Limit = Annotated[int, typer.Option(help="How many to list at most.", min=1)]
@@ -31,6 +32,8 @@ def list_runs(context: typer.Context, project_id: ProjectId = None, limit: Limit
         runs = uow.runs.of_project(project.id, limit=limit)
         versions = {model.id: model.version for model in uow.models.of_project(project.id)}
     rows = [summarize_run(run, versions.get(run.model_id or "")) for run in runs]
+    if not as_json:
+        rows = [{**row, "id": row["id"][:SHORT_ID]} for row in rows]
     session.show(rows, as_json=as_json, nothing=f"Project {project.id} has no run yet; `spanloop train` starts one.")
 
 
@@ -77,7 +80,7 @@ def watch_run(session: Session, run_id: str) -> None:
     started = time.monotonic()
     hinted = False
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=session.err, transient=True) as progress:
+    with Progress(*columns, console=session.err, transient=True, disable=not session.err.is_terminal) as progress:
         bar = progress.add_task("waits for its worker", total=None)
         while (run := find_run(session.services, run_id)).status in (RunStatus.PENDING, RunStatus.RUNNING):
             progress.update(bar, description=_describe_progress(run))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from training.store.tables import Project
 
 Row = Mapping[str, Any]
+SHORT_CELL = 20
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ProjectId = Annotated[
     int | None,
@@ -97,14 +98,16 @@ def session_of(context: typer.Context) -> Session:
 
 def shown_time(moment: datetime | None) -> str:
     """A moment as a person reads it, in the machine's own time zone."""
-    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         number = all(isinstance(row[name], int | float) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
+        # Where a table is too wide, sentences give way and figures stay readable.
+        short = all(len(_cell(row[name])) <= SHORT_CELL for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*(Text(_cell(value), overflow="fold") for value in row.values()))
     return table
@@ -116,7 +119,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return f"{round(value, 3):g}"
     if isinstance(value, datetime):
         return shown_time(value)
     return str(value)
