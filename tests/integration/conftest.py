@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,22 +55,44 @@ def postgres_url() -> Iterator[str]:
     if binaries is None:
         pytest.skip("no PostgreSQL server is installed; `make test-tools` installs one where it can")
     folder = Path("/tmp") / f"spanloop-pg-{uuid.uuid4().hex[:8]}"  # its socket's path must stay short
-    folder.mkdir(mode=0o777)
+    folder.mkdir()
     folder.chmod(0o777)
     data, port = folder / "data", free_port()
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c full_page_writes=off"
+    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+    server = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
+    quick = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "full_page_writes=off"]
     try:
-        _run([*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"])
-        server = [*as_user, str(binaries / "pg_ctl"), "-D", str(data), "-w"]
-        _run([*server, "-l", str(folder / "log"), "-o", options, "start"])
+        _run([*_as_postgres(), *initdb])
+        with (folder / "log").open("wb") as log:
+            running = subprocess.Popen([*_as_postgres(), *server, *quick], stdout=log, stderr=log, cwd="/")
         try:
+            _wait_for_port(port, running)
             yield f"postgresql://postgres@127.0.0.1:{port}"
         finally:
-            _run([*server, "-m", "immediate", "stop"])
+            running.send_signal(signal.SIGQUIT)
+            running.wait(30)
     finally:
-        _run([*as_user, "rm", "-rf", str(data)])
+        _run([*_as_postgres(), "rm", "-rf", str(data)])
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_postgres() -> list[str]:
+    """What makes a command run as a user that PostgreSQL takes, and end with this process, however that ends."""
+    root = os.geteuid() == 0
+    if shutil.which("setpriv"):
+        user = ["--reuid=postgres", "--regid=postgres", "--init-groups"] if root else []
+        return ["setpriv", *user, "--pdeathsig=QUIT", "--"]
+    return ["runuser", "-u", "postgres", "--"] if root else []
+
+
+def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"PostgreSQL did not start on port {port}; it ended with {server.poll()}")
 
 
 @pytest.fixture(scope="session")
