@@ -142,10 +142,12 @@ def describe_row(row: VersionRow) -> str:
 
 def results_table(runs: Sequence[SimulatedRun]) -> Table:
     """Every row of every run: what it took, and what it brought."""
-    table = Table(title="What was served after each run, scored on the test file", title_justify="left")
-    for column in ("Strategy", "Seed", "Version", "Outcome"):
-        table.add_column(column)
-    for column in ("Annotations", "F1", "Accepted unchanged", "Edits per text"):
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for column in ("strategy", "seed", "version", "outcome"):
+        table.add_column(column, no_wrap=True)
+    for column in ("annotations", "F1"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("unchanged", "edits a text"):
         table.add_column(column, justify="right")
     for run in runs:
         for row in run.versions:
@@ -159,7 +161,6 @@ def results_table(runs: Sequence[SimulatedRun]) -> Table:
                 _percent(row.effort.accepted_unchanged),
                 "–" if row.effort.edits_per_text is None else f"{row.effort.edits_per_text:.2f}",
             )
-        table.add_section()
     return table
 
 
