@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from config.errors import ConfigurationError
 BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 READ_ONLY = "spanloop_read_only"
+# How long a writer waits for its turn on SQLite, and how often it asks for it.
+BUSY_MS = 30_000
+TURN_SECONDS = 0.001
 
 StoreFault = SQLAlchemyError
 """Whatever the database may raise, for those who go on without it for a while."""
@@ -61,7 +66,7 @@ def open_engine(url: str) -> Engine:
         raise ConfigurationError(f"the store runs on SQLite and PostgreSQL, not on {backend}")
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30}, hide_parameters=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_MS / 1000}, hide_parameters=True)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -71,15 +76,38 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     # pysqlite would begin transactions by itself, deferred; we begin them below.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A deferred read-then-write transaction fails with "database is locked" when another writer came between.
-    read_only = connection.get_execution_options().get(READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get(READ_ONLY, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # A deferred read-then-write transaction fails with "database is locked" when another writer came between. The
+    # turn is asked for often: SQLite itself soon looks every 100 ms only, and misses the gaps of a busy drain.
+    deadline = time.monotonic() + BUSY_MS / 1000
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while _must_wait(connection) and time.monotonic() < deadline:
+            time.sleep(TURN_SECONDS)
+        if not connection.connection.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what went wrong as SQLAlchemy's error
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
+
+
+def _must_wait(connection: Connection) -> bool:
+    """Begin to write; whether somebody else writes now. What else goes wrong is left to the caller."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    finally:
+        cursor.close()
+    return False
 
 
 def describe_failure(engine: Engine) -> str | None:

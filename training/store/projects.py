@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from config.errors import InvalidInput, NotFound
 from training.store.tables import Contributor, Project
 
+NAMED = 20
+
 
 class Projects:
     """The mirrored Label Studio projects."""
@@ -50,17 +52,19 @@ class Projects:
         """The named project, or the only one there is. Raises NotFound, and InvalidInput where one must be named."""
         if project_id is not None:
             return self.get(project_id)
-        standing = select(Project.id, Project.title).where(Project.deleted_at.is_(None)).order_by(Project.id)
-        found = self._session.execute(standing).all()
+        found = self._session.scalars(
+            select(Project).where(Project.deleted_at.is_(None)).order_by(Project.id).limit(NAMED + 1)
+        ).all()
         if not found:
             raise NotFound("there is no project yet; `spanloop project create` makes one")
         if len(found) > 1:
-            named = ", ".join(f"{one.id} ({one.title})" for one in found[:20])
+            named = ", ".join(f"{one.id} ({one.title})" for one in found[:NAMED])
+            more = " and more" if len(found) > NAMED else ""
             raise InvalidInput(
-                f"there are {len(found)} projects, say which one is meant: {named}",
+                f"there are several projects, say which one is meant: {named}{more}",
                 problems=[{"path": "project", "message": "must be given where there is more than one project"}],
             )
-        return self.get(found[0].id)
+        return found[0]
 
     def all(self) -> Sequence[Project]:
         """Every project that was not deleted, by id."""
