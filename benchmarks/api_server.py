@@ -27,7 +27,7 @@ from training.access import Role
 from training.admission import create_token
 from training.policy import parse_settings
 from training.store.migrate import upgrade
-from training.store.tables import Project
+from training.store.tables.projects import Project
 from training.taxonomy import load_taxonomy
 
 API = "/api/discovery/ml"

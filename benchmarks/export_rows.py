@@ -26,7 +26,9 @@ from training.exports.writing import ExportFormat
 from training.spans import hash_text
 from training.store.database import open_engine
 from training.store.migrate import upgrade
-from training.store.tables import Project, TextRow, TrainingDataset
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.projects import Project
+from training.store.tables.texts import TextRow
 from training.store.unit_of_work import Store
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from tests.live.project import LiveProject
 from tests.live.system import RunningSystem, wait_for
 from training.demo_texts import generate
 from training.run import open_version
-from training.store.tables import RunStatus, TrainingBatch
+from training.store.tables.runs import RunStatus, TrainingBatch
 
 PAYLOAD = Path(__file__).parents[1] / "tests" / "payloads" / "annotation_created.json"
 MEGABYTE = 1024 * 1024

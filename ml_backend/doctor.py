@@ -16,7 +16,8 @@ from sync.checkup import Finding, Level, check_label_studio, check_project
 from training.artefacts import ArtefactStore
 from training.store.database import describe_failure
 from training.store.migrate import pending_revision
-from training.store.tables import EventStatus, MLModel
+from training.store.tables.inbox import EventStatus
+from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
 LEAST_FREE_BYTES = 1_000_000_000

@@ -33,7 +33,8 @@ from training.run import (
     request_run,
     wake_waiting_run,
 )
-from training.store.tables import Project, RunStatus
+from training.store.tables.projects import Project
+from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import UnitOfWork
 
 log = get_logger(__name__)

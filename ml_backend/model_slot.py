@@ -14,7 +14,7 @@ from training.pipeline import Pipeline
 from training.run import open_version
 from training.spans import Prediction
 from training.store.database import StoreFault
-from training.store.tables import MLModel
+from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
 log = get_logger(__name__)

@@ -8,7 +8,7 @@ from sync.setup import Connection, Plan, adopt_project, create_project, ensure_p
 from training.pipeline import base_labels, base_spec
 from training.policy import ProjectSettings, parse_settings
 from training.registry import register_base
-from training.store.tables import Project
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 from training.taxonomy import Taxonomy
 

@@ -11,7 +11,8 @@ from sync.client import LabelStudio
 from sync.records import Backend, StoredProject
 from sync.setup import Connection, find_backends
 from training.policy import parse_settings
-from training.store.tables import MLModel, Project
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 
 CONNECTED = "CO"

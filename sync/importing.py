@@ -22,7 +22,10 @@ from sync.reconcile import reconcile
 from training.formats.rows import RejectedRow, Row
 from training.proposals import PROPOSAL_SCORE, propose, record_proposal
 from training.spans import ScoredSpan, Span, hash_text
-from training.store.tables import MLModel, PredictionKind, Project, PushedPrediction, Source
+from training.store.tables.annotations import PredictionKind, PushedPrediction
+from training.store.tables.examples import Source
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 from training.taxonomy import Taxonomy
 

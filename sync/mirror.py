@@ -25,7 +25,8 @@ from training.intake import (
     record_task,
 )
 from training.spans import ScoredSpan
-from training.store.tables import MLClassificationResult, Project
+from training.store.tables.feedback import MLClassificationResult
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Taxonomy, taxonomy_of
 

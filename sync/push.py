@@ -16,7 +16,9 @@ from sync.records import StoredTask
 from sync.setup import Connection, find_backends, name_backend
 from training.intake import record_task_deletions
 from training.spans import Prediction
-from training.store.tables import MLModel, PredictionKind, Project, PushedPrediction
+from training.store.tables.annotations import PredictionKind, PushedPrediction
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 
 log = get_logger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from config.errors import InvalidInput
 from sync.events import action_of, project_of
-from training.store.tables import Event, EventStatus
+from training.store.tables.inbox import Event, EventStatus
 from training.store.unit_of_work import Store
 
 

@@ -14,7 +14,7 @@ from sync.labelling import build_config, parse_config
 from sync.mirror import set_config
 from sync.records import Backend, StoredProject, Webhook
 from training.policy import ProjectSettings, VerifiedBy, parse_settings
-from training.store.tables import Project
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Taxonomy, load_taxonomy
 

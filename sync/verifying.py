@@ -18,7 +18,8 @@ from sync.mirror import Gatherer, record
 from training.intake import record_task_deletions
 from training.policy import VerifiedBy, parse_settings
 from training.spans import ScoredSpan, Span, find_problems, hash_text
-from training.store.tables import Project, Task
+from training.store.tables.projects import Project
+from training.store.tables.texts import Task
 from training.store.unit_of_work import Store
 
 Clock = Callable[[], datetime]

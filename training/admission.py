@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from config.errors import Conflict, InvalidInput, Unauthorized
 from training.access import Role, check_token_name, hash_token, write_token
-from training.store.tables import ApiToken
+from training.store.tables.access import ApiToken
 from training.store.unit_of_work import Store, UnitOfWork
 
 CONTRIBUTOR_KIND = "token"

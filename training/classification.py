@@ -10,7 +10,10 @@ from datetime import datetime
 from training.latency import bucket_of, quantile
 from training.policy import parse_settings
 from training.spans import Prediction
-from training.store.tables import MLClassificationResult, PredictionKind, Project, new_id
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.base import new_id
+from training.store.tables.feedback import MLClassificationResult
+from training.store.tables.projects import Project
 from training.store.tallies import Entry, TallyName
 from training.store.unit_of_work import UnitOfWork
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from config.errors import Conflict, NotFound
 from training.proposals import record_proposal
 from training.spans import Span, hash_text, parse_spans
-from training.store.tables import Project, Source, TrainingDataset
+from training.store.tables.examples import Source, TrainingDataset
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 from training.verification import classification_type
 

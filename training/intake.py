@@ -14,15 +14,11 @@ from training.feedback import judge_correct, revision_of
 from training.partition import ensure_text
 from training.policy import parse_settings
 from training.spans import ScoredSpan, Span, SpanProblem, find_problems, find_text_fault, parse_spans
-from training.store.tables import (
-    Annotation,
-    ClassificationFeedback,
-    MLClassificationResult,
-    PredictionKind,
-    Project,
-    Source,
-    Task,
-)
+from training.store.tables.annotations import Annotation, PredictionKind
+from training.store.tables.examples import Source
+from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
+from training.store.tables.projects import Project
+from training.store.tables.texts import Task
 from training.store.unit_of_work import UnitOfWork
 from training.verification import refresh_example
 

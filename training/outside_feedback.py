@@ -20,14 +20,11 @@ from training.entities import (
 from training.proposals import record_proposal
 from training.spans import Span, parse_spans
 from training.splits import Part
-from training.store.tables import (
-    ClassificationFeedback,
-    MLClassificationResult,
-    PredictionKind,
-    Project,
-    Source,
-    new_id,
-)
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.base import new_id
+from training.store.tables.examples import Source
+from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from training.policy import parse_settings
 from training.spans import hash_text
 from training.splits import Group, Part, Signature, assign, band_keys, sign
-from training.store.tables import Project, TextGroup, TextRow
+from training.store.tables.projects import Project
+from training.store.tables.texts import TextGroup, TextRow
 from training.store.unit_of_work import UnitOfWork
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from training.feedback import example_revision
 from training.partition import ensure_text
 from training.spans import Prediction, ScoredSpan, Span, find_problems, parse_spans
-from training.store.tables import Project, Source, TrainingDataset
+from training.store.tables.examples import Source, TrainingDataset
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 from training.verification import classification_type, new_example
 

@@ -11,7 +11,8 @@ from training.artefacts import StoredArtefact
 from training.evaluate import Scores
 from training.gate import Verdict
 from training.pipeline import PipelineSpec
-from training.store.tables import MLModel, ModelActivation, ModelMetric, Project
+from training.store.tables.models import MLModel, ModelActivation, ModelMetric
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from training.pipeline import Pipeline
 from training.proposals import propose
 from training.spans import Prediction
-from training.store.tables import PredictionKind, Task
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.texts import Task
 from training.store.unit_of_work import Store
 
 CHUNK = 500

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from training.policy import Decision, parse_settings, should_train
 from training.run import request_run
-from training.store.tables import Project, RunStatus, TrainingBatch
+from training.store.tables.projects import Project
+from training.store.tables.runs import RunStatus, TrainingBatch
 from training.store.unit_of_work import UnitOfWork
 
 TRIGGER = "policy"

@@ -21,7 +21,9 @@ from training.policy import ProjectSettings, parse_settings
 from training.registry import Candidate, activate, register_candidate
 from training.snapshot import Snapshot, check_enough, take_snapshot
 from training.splits import Part
-from training.store.tables import Incorporation, MLModel, Project, RunStatus, TrainingBatch
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
+from training.store.tables.runs import Incorporation, RunStatus, TrainingBatch
 from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Taxonomy
 from training.trainer import Example, TrainingPlan, train_pipeline

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from config.errors import NotEnoughData
 from training.spans import Span, parse_spans, trainable_spans
 from training.splits import Part
-from training.store.tables import Project
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 
 

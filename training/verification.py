@@ -9,7 +9,8 @@ from datetime import datetime
 from training.feedback import Vote, example_revision, resolve
 from training.policy import ProjectSettings, VerifiedBy, parse_settings
 from training.spans import Span, find_problems, parse_spans
-from training.store.tables import Project, Source, TrainingDataset
+from training.store.tables.examples import Source, TrainingDataset
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 
 

@@ -29,7 +29,7 @@ from training.admission import Caller
 from training.classification import Classified, record_classified
 from training.entities import read_taxonomy
 from training.spans import Prediction, find_text_fault
-from training.store.tables import Project
+from training.store.tables.projects import Project
 
 MOST_TEXTS = 1_000
 routes = APIRouter(route_class=GuardedRoute, tags=["classification"])

@@ -41,8 +41,8 @@ from training.access import Act
 from training.admission import Caller
 from training.entities import read_taxonomy
 from training.outside_feedback import GivenFeedback, TakenFeedback, read_feedback, record_feedback
-from training.store.tables import IdempotencyKey as KeptAnswer
-from training.store.tables import Project
+from training.store.tables.access import IdempotencyKey as KeptAnswer
+from training.store.tables.projects import Project
 from training.store.views import FeedbackFilter, FeedbackLine, count_feedback, list_feedback
 from training.taxonomy import Taxonomy
 

@@ -30,7 +30,8 @@ from training import registry
 from training.access import Act
 from training.admission import Caller
 from training.run import request_run
-from training.store.tables import MLModel, Project
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
 
 routes = APIRouter(route_class=GuardedRoute, tags=["models"])
 

@@ -17,7 +17,7 @@ from training.access import Act
 from training.entities import read_taxonomy
 from training.policy import ProjectSettings, parse_settings
 from training.project_settings import change_settings
-from training.store.tables import Project as ProjectRow
+from training.store.tables.projects import Project as ProjectRow
 from training.store.unit_of_work import UnitOfWork
 
 routes = APIRouter(route_class=GuardedRoute, tags=["projects"])

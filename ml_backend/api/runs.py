@@ -17,7 +17,7 @@ from ml_backend.api.paging import Page, PageQuery, links
 from ml_backend.bootstrap import utc_now
 from training.access import Act
 from training.run import cancel_run
-from training.store.tables import RunStatus, TrainingBatch
+from training.store.tables.runs import RunStatus, TrainingBatch
 
 routes = APIRouter(route_class=GuardedRoute, tags=["runs"])
 RunId = Annotated[str, Path(pattern=UUID_PATTERN, description="Id of the run.", examples=[EXAMPLE_ID])]

@@ -49,7 +49,8 @@ from training.curation import (
 from training.entities import ReadEntities, Remark, read_entities, read_taxonomy, refuse_problems
 from training.spans import Span, hash_text, parse_spans
 from training.splits import Part
-from training.store.tables import Project, Source
+from training.store.tables.examples import Source
+from training.store.tables.projects import Project
 from training.store.views import ExampleFilter, ExampleLine, count_examples, find_example, list_examples
 from training.taxonomy import Taxonomy
 

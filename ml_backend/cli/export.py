@@ -16,7 +16,7 @@ from training.exports.examples import NOT_HELD_FILE
 from training.exports.export import WHOLE, ExportReport, OnProgress, export_project
 from training.exports.writing import Controls, ExportFormat
 from training.splits import Part
-from training.store.tables import Project
+from training.store.tables.projects import Project
 
 PARTS = ", ".join((*Part, WHOLE))
 

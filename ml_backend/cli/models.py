@@ -11,7 +11,8 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, ProjectId, session_of
 from training import registry
-from training.store.tables import MLModel, Project
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List versions, and choose which one is live.")
 

@@ -18,7 +18,7 @@ from sync.setup import set_annotators
 from training.formats.read import collect_labels
 from training.policy import parse_settings
 from training.project_settings import change_settings
-from training.store.tables import Project
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 from training.taxonomy import Taxonomy, load_taxonomy, taxonomy_of
 

@@ -12,7 +12,7 @@ from config.errors import RunCancelled, RunError
 from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.session import AsJson, ProjectId, Session, session_of
 from training.run import cancel_run
-from training.store.tables import RunStatus, TrainingBatch
+from training.store.tables.runs import RunStatus, TrainingBatch
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, watch and cancel training runs.")
 

@@ -19,7 +19,7 @@ from config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ml_backend.bootstrap import Services
-    from training.store.tables import Project
+    from training.store.tables.projects import Project
 
 Row = Mapping[str, Any]
 SHORT_CELL = 20

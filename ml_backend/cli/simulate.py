@@ -20,7 +20,7 @@ from ml_backend.simulation.simulate import simulate as play_simulation
 from ml_backend.simulation.stage import LiveStage, MakeProject
 from ml_backend.simulation.watch import Patience
 from training.policy import ProjectSettings
-from training.store.tables import Project
+from training.store.tables.projects import Project
 
 INTERRUPTED = 130
 

@@ -13,7 +13,8 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, ProjectId, Session, session_of
 from sync.reconcile import Reconciled, reconcile
-from training.store.tables import Event, EventStatus, Project
+from training.store.tables.inbox import Event, EventStatus
+from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after what comes in from Label Studio.")

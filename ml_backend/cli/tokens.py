@@ -11,7 +11,7 @@ from ml_backend.bootstrap import utc_now
 from ml_backend.cli.session import AsJson, session_of
 from training.access import parse_role
 from training.admission import create_token
-from training.store.tables import ApiToken
+from training.store.tables.access import ApiToken
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, list and revoke tokens for the REST API.")
 BYTES = 32

@@ -11,7 +11,7 @@ from ml_backend.cli.bell import ring
 from ml_backend.cli.runs import watch_run
 from ml_backend.cli.session import ProjectId, session_of
 from training.run import request_run
-from training.store.tables import TrainingBatch
+from training.store.tables.runs import TrainingBatch
 
 TRIGGER = "cli"
 

@@ -25,7 +25,7 @@ from ml_backend.simulation.watch import (
 from sync.annotator import Page, Submission
 from training.evaluate import Scores
 from training.spans import Span
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 
 
 class AnnotatorLike(Protocol):

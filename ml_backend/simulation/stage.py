@@ -15,7 +15,9 @@ from sync.annotator import Annotator
 from sync.client import LabelStudio
 from sync.labelling import LabellingConfig, parse_config
 from training.policy import ProjectSettings
-from training.store.tables import MLModel, Project, RunStatus, TrainingBatch
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
+from training.store.tables.runs import RunStatus, TrainingBatch
 from training.store.unit_of_work import Store, UnitOfWork
 
 IMPORT_CHUNK = 200

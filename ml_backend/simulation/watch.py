@@ -9,7 +9,7 @@ from typing import Any
 
 from config.errors import WaitedTooLong
 from training.policy import ProjectSettings
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 
 FINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
 

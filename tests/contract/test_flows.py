@@ -22,7 +22,8 @@ from tests.integration.test_sync_push import Fresh, fresh
 from training.registry import activate
 from training.store.database import open_engine
 from training.store.migrate import upgrade
-from training.store.tables import MLModel, Project
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 
 GRACE = timedelta(hours=25)

@@ -12,7 +12,8 @@ from tests.live.browser import BrowserAnnotator, ShownRegion
 from tests.live.project import LiveProject, spans_in
 from tests.live.system import RunningSystem
 from training.spans import Span
-from training.store.tables import PredictionKind, RunStatus
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.runs import RunStatus
 
 LABELS = ("PERSON", "EMAIL_ADDRESS", "BADGE")
 FIRST_TEXT = (

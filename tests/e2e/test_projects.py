@@ -18,7 +18,8 @@ from tests.e2e.texts import GoldText, badge_texts
 from tests.live.project import LiveProject, spans_in
 from tests.live.system import RunningSystem
 from training.spans import Span
-from training.store.tables import DueTime, RunStatus
+from training.store.tables.projects import DueTime
+from training.store.tables.runs import RunStatus
 
 BATCH = 24
 # The second one has other labels for the same stretches of the same texts.

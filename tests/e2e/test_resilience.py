@@ -17,7 +17,7 @@ from tests.e2e.texts import badge_texts
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem
 from training.spans import Span
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 
 LABELS = ("PERSON", "BADGE")
 BATCH = 24

@@ -14,7 +14,7 @@ from tests.live.system import RunningSystem
 from training.demo_texts import DemoText, generate
 from training.feedback import count_edits
 from training.spans import parse_spans
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 
 POOL, TEST = 80, 30
 BUDGET, BATCH = 48, 24

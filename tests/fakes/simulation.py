@@ -15,7 +15,7 @@ from sync.annotator import Annotator
 from sync.labelling import build_config, parse_config
 from tests.fakes.label_studio import FakeLabelStudio
 from training.evaluate import Scores
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 
 
 class FakeClock:

@@ -18,7 +18,10 @@ from training.pipeline import PipelineSpec
 from training.policy import parse_settings
 from training.registry import register_base
 from training.spans import hash_text, parse_spans
-from training.store.tables import Annotation, Event, EventStatus, Project, TrainingDataset
+from training.store.tables.annotations import Annotation
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.inbox import Event, EventStatus
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Label, Taxonomy
 

@@ -20,16 +20,12 @@ from training.intake import (
 )
 from training.spans import ScoredSpan, Span, hash_text
 from training.store.examples import ExampleCounts
-from training.store.tables import (
-    ClassificationFeedback,
-    Event,
-    EventStatus,
-    Project,
-    RunStatus,
-    TextRow,
-    TrainingBatch,
-    TrainingDataset,
-)
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.feedback import ClassificationFeedback
+from training.store.tables.inbox import Event, EventStatus
+from training.store.tables.projects import Project
+from training.store.tables.runs import RunStatus, TrainingBatch
+from training.store.tables.texts import TextRow
 from training.store.unit_of_work import Store
 
 Answer = TypeVar("Answer")

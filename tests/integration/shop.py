@@ -16,7 +16,8 @@ from training.pipeline import PipelineSpec
 from training.registry import register_base
 from training.run import RunOutcome, Workshop, execute_run, reap_lost_runs, request_run
 from training.spans import Prediction, ScoredSpan
-from training.store.tables import MLModel, TrainingBatch
+from training.store.tables.models import MLModel
+from training.store.tables.runs import TrainingBatch
 from training.store.unit_of_work import Store
 from training.trainer import Example, OnProgress, Progress, TrainingPlan
 

@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 
 from ml_backend.model_slot import ModelSlots
 from tests.integration.api import TEXT, Api, error_of
-from training.store.tables import MLClassificationResult, TextRow
+from training.store.tables.feedback import MLClassificationResult
+from training.store.tables.texts import TextRow
 
 
 def kept(api: Api) -> list[MLClassificationResult]:

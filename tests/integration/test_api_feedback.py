@@ -13,7 +13,9 @@ from ml_backend.bootstrap import utc_now
 from tests.integration.api import JOHN, SSN, TEXT, Api, error_of, feedback, paths_of
 from training.access import Role
 from training.spans import hash_text
-from training.store.tables import ClassificationFeedback, MLClassificationResult, TextRow, TrainingDataset
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
+from training.store.tables.texts import TextRow
 
 
 def count_rows(api: Api) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from training.evaluate import score_spans
 from training.gate import Verdict, VerdictKind
 from training.registry import Candidate, register_candidate
 from training.spans import Span
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 
 GOLD = [[Span(0, 3, "PERSON")], [Span(0, 3, "SSN"), Span(5, 8, "PERSON")]]
 

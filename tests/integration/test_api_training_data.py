@@ -11,8 +11,9 @@ from tests.integration.api import JOHN, SSN, TEXT, Api, error_of, feedback, path
 from tests.integration.rows import new_run
 from training.access import Role
 from training.intake import SeenTask, record_deletions, record_task
-from training.store.tables import Incorporation, TrainingDataset
-from training.store.tables import TrainingBatch as Run
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.runs import Incorporation
+from training.store.tables.runs import TrainingBatch as Run
 
 
 def add(api: Api, text: str = TEXT, **changes: Any) -> dict[str, Any]:

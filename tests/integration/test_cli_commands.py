@@ -15,7 +15,9 @@ from ml_backend.bootstrap import Services
 from ml_backend.cli.main import run
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.rows import new_event
-from training.store.tables import EventStatus, MLModel, RunStatus
+from training.store.tables.inbox import EventStatus
+from training.store.tables.models import MLModel
+from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")

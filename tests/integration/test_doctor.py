@@ -23,7 +23,7 @@ from sync.checkup import Finding, Level
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.rows import new_event
 from tests.live.receiver import run_receiver
-from training.store.tables import EventStatus
+from training.store.tables.inbox import EventStatus
 from training.store.unit_of_work import Store
 from training.taxonomy import load_taxonomy, taxonomy_of
 

@@ -22,7 +22,8 @@ from training.formats.read import read_rows
 from training.formats.rows import Row
 from training.intake import Person
 from training.spans import Span, hash_text
-from training.store.tables import TextRow, TrainingDataset
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.texts import TextRow
 from training.store.unit_of_work import Store
 from training.store.verified import iter_verified
 

@@ -13,7 +13,8 @@ from tests.integration.loop import Loop
 from tests.integration.rows import span_of
 from training.formats.rows import RejectedRow, Row
 from training.spans import Span, hash_text, parse_spans
-from training.store.tables import PredictionKind, Task
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.texts import Task
 from training.store.unit_of_work import Store
 
 TEXT = "Ada Byron lives in Turin."

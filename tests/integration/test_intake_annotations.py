@@ -7,7 +7,7 @@ import pytest
 from tests.integration.rows import Desk, later, shown, span_of
 from training.intake import Person
 from training.spans import Problem, Span, SpanProblem, parse_spans
-from training.store.tables import PredictionKind
+from training.store.tables.annotations import PredictionKind
 from training.store.unit_of_work import Store
 
 TEXT = "Ada Byron lives in Turin."

@@ -8,7 +8,8 @@ from tests.integration.rows import LABELS, Desk, later, shown, span_of
 from training.intake import SeenTask, record_task
 from training.pipeline import PipelineSpec
 from training.registry import register_base
-from training.store.tables import PredictionKind, PushedPrediction, Task
+from training.store.tables.annotations import PredictionKind, PushedPrediction
+from training.store.tables.texts import Task
 from training.store.unit_of_work import Store
 
 OLD, NEW = "Ada Byron lives in Paris", "Call Bob tomorrow"

@@ -8,7 +8,8 @@ from tests.integration.rows import Desk, at_once, later, new_run, shown, span_of
 from training.intake import SeenTask, record_task
 from training.partition import ensure_text
 from training.spans import parse_spans
-from training.store.tables import Incorporation, PredictionKind
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.runs import Incorporation
 from training.store.unit_of_work import Store
 
 TEXT = "Ada Byron lives in Turin."

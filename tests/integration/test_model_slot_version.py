@@ -16,7 +16,7 @@ from tests.integration.rows import NOW, add_project
 from training.artefacts import ArtefactStore
 from training.registry import register_base
 from training.spans import Prediction
-from training.store.tables import MLModel
+from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
 

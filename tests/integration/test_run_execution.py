@@ -15,7 +15,7 @@ from config.errors import Conflict, ModelUnavailable
 from tests.integration.rows import later
 from tests.integration.shop import Shop
 from training.run import cancel_run, fail_run, request_run, wake_waiting_run
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 from training.trainer import OnProgress, Progress
 

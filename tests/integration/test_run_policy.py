@@ -14,7 +14,7 @@ from training.pipeline import base_spec
 from training.registry import register_base
 from training.retraining import decide, request_due_run
 from training.run import Workshop, execute_run, open_version, request_run
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 from training.taxonomy import Taxonomy
 

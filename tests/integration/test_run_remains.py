@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.integration.rows import NOW, add_project
 from training.artefacts import ArtefactStore
 from training.run import Workshop, clear_remains, fail_run, request_run
-from training.store.tables import RunStatus
+from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 
 

@@ -18,7 +18,8 @@ from tests.integration.loop import CONNECTION, Loop, register
 from tests.integration.rows import NOW
 from tests.unit.test_simulation import plan_of
 from training.policy import ProjectSettings
-from training.store.tables import Project, RunStatus, TrainingBatch
+from training.store.tables.projects import Project
+from training.store.tables.runs import RunStatus, TrainingBatch
 from training.store.unit_of_work import Store
 
 

@@ -11,7 +11,9 @@ from tests.integration.rows import NOW, add_project, later
 from training.intake import Person, SeenAnnotation, SeenPrediction, SeenTask, record_annotation, record_task
 from training.spans import ScoredSpan, Span
 from training.store.counting import rebuild_counts
-from training.store.tables import ClassificationFeedback, ExampleGroup, PredictionKind, Tally, TrainingDataset
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.examples import ExampleGroup, TrainingDataset
+from training.store.tables.feedback import ClassificationFeedback, Tally
 from training.store.tallies import TallyName
 from training.store.unit_of_work import Store, UnitOfWork
 

@@ -12,16 +12,17 @@ from config.errors import ConfigurationError, NotFound
 from tests.integration.rows import NOW, add_project, at_once, new_event, new_project
 from training.store.database import open_engine
 from training.store.migrate import pending_revision, upgrade
-from training.store.tables import Base, MLModel
+from training.store.tables.every import METADATA
+from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
 
 def test_store_migrations_bring_a_database_to_the_tables_of_the_code(store: Store) -> None:
     """After the migrations the database holds exactly the tables and columns that the code knows."""
     found = inspect(store.engine)
-    for table in Base.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         assert {column["name"] for column in found.get_columns(table.name)} == {c.name for c in table.columns}
-    assert set(found.get_table_names()) == {*Base.metadata.tables, "alembic_version"}
+    assert set(found.get_table_names()) == {*METADATA.tables, "alembic_version"}
 
 
 def test_store_migrations_may_run_again_and_at_the_same_moment(store: Store, database_url: str) -> None:

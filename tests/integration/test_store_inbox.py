@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import Conflict, NotFound
 from tests.integration.rows import NOW, at_once, later, new_event
-from training.store.tables import EventStatus
+from training.store.tables.inbox import EventStatus
 from training.store.unit_of_work import Store
 
 LEASE = timedelta(seconds=60)

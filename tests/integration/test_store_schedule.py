@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import Conflict, NotFound
 from tests.integration.rows import NOW, add_project, at_once, later, new_run
-from training.store.tables import ACTIVE_RUNS, RUN_MOVES, RunStatus
+from training.store.tables.runs import ACTIVE_RUNS, RUN_MOVES, RunStatus
 from training.store.unit_of_work import Store
 
 EVERY = timedelta(seconds=60)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.rows import NOW
 from training.store.database import StoreFault, open_engine
-from training.store.tables import Event, EventStatus
+from training.store.tables.inbox import Event, EventStatus
 from training.store.unit_of_work import Store
 
 # Label Studio waits one second for the answer to a webhook, and the annotator waits with it.

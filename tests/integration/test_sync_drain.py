@@ -14,7 +14,8 @@ from sync.drain import DrainPolicy
 from sync.receive import receive
 from tests.integration.loop import POLICY, TEXT, Loop, region
 from tests.integration.rows import NOW, later
-from training.store.tables import EventStatus, PredictionKind
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.inbox import EventStatus
 from training.store.unit_of_work import Store
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"

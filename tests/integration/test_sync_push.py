@@ -16,7 +16,8 @@ from training.evaluate import score_spans
 from training.gate import Verdict, VerdictKind
 from training.registry import Candidate, activate, register_candidate
 from training.spans import Prediction, ScoredSpan, Span
-from training.store.tables import MLModel, PredictionKind
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
 GRACE = timedelta(hours=25)

@@ -12,7 +12,7 @@ from sync.setup import adopt_project, create_project, ensure_project
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.loop import CONNECTION, Loop, plan, register
 from tests.integration.rows import CONFIG, LABELS, NOW
-from training.store.tables import Project
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 
 

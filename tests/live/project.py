@@ -12,16 +12,13 @@ from sync.client import LabelStudio
 from sync.records import Backend, StoredProject, StoredTask
 from tests.live.system import RunningSystem
 from training.spans import Span, hash_text, parse_spans
-from training.store.tables import (
-    Annotation,
-    ClassificationFeedback,
-    EventStatus,
-    MLClassificationResult,
-    MLModel,
-    Task,
-    TrainingBatch,
-    TrainingDataset,
-)
+from training.store.tables.annotations import Annotation
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
+from training.store.tables.inbox import EventStatus
+from training.store.tables.models import MLModel
+from training.store.tables.runs import TrainingBatch
+from training.store.tables.texts import Task
 from training.store.unit_of_work import UnitOfWork
 
 Read = TypeVar("Read")

@@ -22,7 +22,8 @@ from training.exports.readme import render_card
 from training.exports.writing import Controls, ExportFormat, Layout
 from training.policy import parse_settings
 from training.splits import Part
-from training.store.tables import MLModel, Project
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 from training.store.verified import iter_verified
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from training.store.tables import Annotation
+from training.store.tables.annotations import Annotation
 
 
 class Annotations:

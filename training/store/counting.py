@@ -15,16 +15,12 @@ from sqlalchemy import Row, delete, event, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from training.spans import parse_spans
-from training.store.tables import (
-    ClassificationFeedback,
-    ExampleGroup,
-    MLClassificationResult,
-    PredictionKind,
-    Project,
-    TextRow,
-    TrainingDataset,
-    new_id,
-)
+from training.store.tables.annotations import PredictionKind
+from training.store.tables.base import new_id
+from training.store.tables.examples import ExampleGroup, TrainingDataset
+from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
+from training.store.tables.projects import Project
+from training.store.tables.texts import TextRow
 from training.store.tallies import Entry, Tallies, TallyName
 
 Counts = Counter[Entry]

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from training.store.counting import PENDING, UNVERIFIED, VERIFIED
-from training.store.tables import TextRow, TrainingDataset
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.texts import TextRow
 from training.store.tallies import Tallies, TallyName
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from training.store.counting import FEEDBACK_COLUMNS, count_incorporated
-from training.store.tables import ClassificationFeedback, MLClassificationResult
+from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
 
 
 class FeedbackRows:

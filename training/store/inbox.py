@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from config.errors import Conflict, NotFound
-from training.store.tables import Event, EventStatus
+from training.store.tables.inbox import Event, EventStatus
 
 
 class Inbox:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from config.errors import NotFound
-from training.store.tables import MLModel, ModelActivation, ModelMetric
+from training.store.tables.models import MLModel, ModelActivation, ModelMetric
 
 
 class Models:

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.errors import InvalidInput, NotFound
-from training.store.tables import Contributor, Project
+from training.store.tables.annotations import Contributor
+from training.store.tables.projects import Project
 
 NAMED = 20
 

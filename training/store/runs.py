@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from config.errors import Conflict, InvalidInput, NotFound
-from training.store.tables import ACTIVE_RUNS, RUN_MOVES, Incorporation, RunStatus, TrainingBatch
+from training.store.tables.runs import ACTIVE_RUNS, RUN_MOVES, Incorporation, RunStatus, TrainingBatch
 
 
 class Runs:

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from training.store.tables import DueTime
+from training.store.tables.projects import DueTime
 
 
 class Schedule:

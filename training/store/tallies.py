@@ -11,7 +11,7 @@ from sqlalchemy import Insert, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from training.store.tables import Tally
+from training.store.tables.feedback import Tally
 
 
 class TallyName(StrEnum):

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from training.store.tables import GroupBand, PushedPrediction, Task, TextGroup, TextRow
+from training.store.tables.annotations import PushedPrediction
+from training.store.tables.texts import GroupBand, Task, TextGroup, TextRow
 
 
 class Texts:

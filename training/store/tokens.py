@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from config.errors import NotFound
-from training.store.tables import ApiToken, IdempotencyKey
+from training.store.tables.access import ApiToken, IdempotencyKey
 
 
 class Tokens:

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from training.store.tables import Annotation, TextRow, TrainingDataset
+from training.store.tables.annotations import Annotation
+from training.store.tables.examples import TrainingDataset
+from training.store.tables.texts import TextRow
 from training.store.unit_of_work import OpenUnitOfWork, UnitOfWork
 
 FIRST_BATCH = 100

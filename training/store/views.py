@@ -13,14 +13,10 @@ from sqlalchemy import ColumnElement, Select, not_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from training.store.counting import INCORPORATED, ON_PROPOSAL, PENDING, VERDICTS
-from training.store.tables import (
-    ClassificationFeedback,
-    Contributor,
-    ExampleGroup,
-    MLClassificationResult,
-    TextRow,
-    TrainingDataset,
-)
+from training.store.tables.annotations import Contributor
+from training.store.tables.examples import ExampleGroup, TrainingDataset
+from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
+from training.store.tables.texts import TextRow
 from training.store.tallies import TallyName
 from training.store.unit_of_work import UnitOfWork
 

@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import JSON, BigInteger
 
 from training.store.database import UtcDateTime
-from training.store.tables import Base
+from training.store.tables.every import METADATA
 
 
 def render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
@@ -23,7 +23,7 @@ def render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[Fal
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,
     compare_type=True,
     render_item=render_item,

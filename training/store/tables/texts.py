@@ -1,0 +1,63 @@
+"""Texts, their near-duplicate groups, and the tasks that show them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from training.store.database import JSON_DOCUMENT
+from training.store.tables.base import Base, JsonRows
+
+
+class TextGroup(Base):
+    """Near-duplicate texts, which share one part for ever."""
+
+    __tablename__ = "text_group"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), index=True)
+    part: Mapped[str] = mapped_column(String(16))
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class GroupBand(Base):
+    """One key by which a near-duplicate group is found."""
+
+    __tablename__ = "group_band"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    band: Mapped[str] = mapped_column(String(64), primary_key=True)
+    group_id: Mapped[int] = mapped_column(ForeignKey("text_group.id"), primary_key=True)
+
+
+class TextRow(Base):
+    """One text of a project, with the part (train, dev, test, set_aside) it got at first sight."""
+
+    __tablename__ = "text"
+    __table_args__ = (UniqueConstraint("project_id", "hash"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    hash: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str] = mapped_column(Text)
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("text_group.id"))
+    part: Mapped[str] = mapped_column(String(16))
+    bridged_groups: Mapped[list[int]] = mapped_column(JSON_DOCUMENT)
+    first_seen_at: Mapped[datetime]
+
+
+class Task(Base):
+    """A mirrored Label Studio task. `proposal` holds spans that came from outside and wait for an annotator."""
+
+    __tablename__ = "task"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    text_id: Mapped[int | None] = mapped_column(ForeignKey("text.id"), index=True)
+    problem: Mapped[str | None]
+    proposal: Mapped[JsonRows | None]
+    is_labeled: Mapped[bool]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
