@@ -1,7 +1,5 @@
 """Every table at once: `METADATA` is complete, whichever rooms a process has imported."""
 
-from __future__ import annotations
-
 from training.store.tables import access, annotations, examples, feedback, inbox, models, projects, runs, texts
 from training.store.tables.base import Base
 
