@@ -113,8 +113,6 @@ def read_task_text(task: StoredTask, config: LabellingConfig) -> SeenTask:
     problem = None
     if text is None:
         problem = f"its data has no text under {config.text_key!r}"
-    elif not _can_be_kept(text):
-        text, problem = None, "its text holds a NUL character or half a surrogate pair, which a database cannot keep"
     return SeenTask(task.id, text, problem, task.is_labeled, task.updated_at, task.created_at)
 
 
@@ -136,10 +134,6 @@ def _read_kept(prediction_id: int, row: MLClassificationResult) -> SeenPredictio
 def _score_of(region: Any, otherwise: float | None) -> float:
     score = region.get("score") if isinstance(region, Mapping) else None
     return float(score) if isinstance(score, int | float) else otherwise or 0.0
-
-
-def _can_be_kept(text: str) -> bool:
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def record(uow: UnitOfWork, project: Project, gathered: Gathered, *, now: datetime) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from config.errors import SpanInvalid
+from training.intervals import Taken
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -166,9 +166,6 @@ def trainable_spans(text: str, spans: Sequence[Span], labels: Collection[str]) -
 
 def drop_overlaps(spans: Iterable[Span]) -> tuple[Span, ...]:
     """The longest spans that do not overlap, ties to the earlier one, sorted by place."""
-    kept: list[Span] = []
-    for span in sorted(set(spans), key=lambda s: (s.start - s.end, s.start, s.label)):
-        place = bisect(kept, span)
-        if (place == 0 or kept[place - 1].end <= span.start) and (place == len(kept) or span.end <= kept[place].start):
-            kept.insert(place, span)
-    return tuple(kept)
+    taken = Taken()
+    longest_first = sorted(set(spans), key=lambda s: (s.start - s.end, s.start, s.label))
+    return tuple(sorted(span for span in longest_first if taken.take(span.start, span.end)))
