@@ -19,6 +19,7 @@ from ml_backend.projects import connection_of
 from ml_backend.queues import QueueName
 from sync.drain import Drained, DrainPolicy
 from sync.drain import drain as drain_batch
+from sync.marking import show_marks
 from sync.push import drop_old_predictions, flip, push_predictions
 from sync.reconcile import reconcile as reconcile_project
 from training.policy import parse_settings
@@ -40,6 +41,8 @@ from training.store.unit_of_work import UnitOfWork
 log = get_logger(__name__)
 # Label Studio deletes about 15 predictions a second; the rest waits for the next reconciliation.
 DROPPED_AT_A_TIME = 300
+# Each is a write of its own, and the queue has other work.
+MARKED_AT_A_TIME = 300
 
 
 def job(work: Callable[..., None]) -> Callable[..., None]:
@@ -74,6 +77,7 @@ def _lines(services: Services) -> dict[str, tuple[QueueName, int]]:
         "tick": (QueueName.SYNC, settings.sync_timeout_seconds),
         "drain": (QueueName.SYNC, settings.sync_timeout_seconds),
         "reconcile": (QueueName.SYNC, settings.sync_timeout_seconds),
+        "mark": (QueueName.SYNC, settings.sync_timeout_seconds),
         "train": (QueueName.TRAINING, settings.training_timeout_seconds),
         "refresh": (QueueName.REFRESH, settings.refresh_timeout_seconds),
     }
@@ -117,6 +121,7 @@ def _tend_project(services: Services, project: Project) -> None:
             "full-reconcile", project.id, every=timedelta(seconds=settings.full_reconcile_seconds), now=now
         )
         refresh = needs_refresh(uow, project)
+        mark = bool(uow.texts.with_outdated_marks(project.id, limit=1))
         uow.commit()
     if run is not None:
         ring(services, "train", run.id)
@@ -124,6 +129,8 @@ def _tend_project(services: Services, project: Project) -> None:
         ring(services, "reconcile", project.id, compare)
     if refresh:
         ring(services, "refresh", project.id)
+    if mark:
+        ring(services, "mark", project.id)
 
 
 def needs_refresh(uow: UnitOfWork, project: Project) -> bool:
@@ -183,6 +190,12 @@ def reconcile(services: Services, project_id: int, full: bool) -> None:
     drop_old_predictions(
         services.store, services.label_studio, project_id, grace=grace, limit=DROPPED_AT_A_TIME, now=utc_now()
     )
+
+
+@job
+def mark(services: Services, project_id: int) -> None:
+    """Let the tasks' data say what their tabs filter by; what is left over, the next tick rings for."""
+    show_marks(services.store, services.label_studio, project_id, limit=MARKED_AT_A_TIME, now=utc_now())
 
 
 @job

@@ -212,9 +212,9 @@ class LabelStudio:
         row = self._find(f"api/tasks/{task_id}/")
         return None if row is None else read_task(row)
 
-    def update_task_data(self, task_id: int, data: Mapping[str, Any]) -> None:
-        """Replace a task's data; this moves the task's `updated_at`."""
-        self._transport.request("PATCH", f"api/tasks/{task_id}/", json={"data": dict(data)})
+    def update_task_data(self, task_id: int, data: Mapping[str, Any]) -> StoredTask:
+        """Replace a task's data; this moves the task's `updated_at`. The answer holds no annotations."""
+        return read_task(self._transport.request("PATCH", f"api/tasks/{task_id}/", json={"data": dict(data)}))
 
     def delete_task(self, task_id: int) -> None:
         """Delete a task with its annotations."""
@@ -280,13 +280,18 @@ class LabelStudio:
     # Data Manager
 
     def list_views(self, project_id: int) -> list[View]:
-        """The tabs of the project's Data Manager."""
+        """The tabs of the project's Data Manager, in their order."""
         return [read_view(row) for row in self._transport.request("GET", "api/dm/views/", params=_of(project_id))]
 
     def create_view(self, project_id: int, data: Mapping[str, Any]) -> View:
         """A new tab; `data` holds title, filters and ordering as Label Studio describes them."""
         body = {"project": project_id, "data": dict(data)}
         return read_view(self._transport.request("POST", "api/dm/views/", json=body))
+
+    def order_views(self, project_id: int, view_ids: Sequence[int]) -> None:
+        """Put the project's tabs into this order."""
+        body = {"project": project_id, "ids": list(view_ids)}
+        self._transport.request("POST", "api/dm/views/order/", json=body)
 
     def _write(self, act: str, send: Callable[[], Any], read: Callable[[Mapping[str, Any]], Record]) -> Record:
         return read(self._transport.call(act, send, repeatable=False).model_dump())

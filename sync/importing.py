@@ -20,6 +20,7 @@ from sync.labelling import parse_config
 from sync.mirror import Gatherer, record
 from sync.reconcile import reconcile
 from training.formats.rows import RejectedRow, Row
+from training.marks import FIELD, Mark
 from training.proposals import PROPOSAL_SCORE, propose, record_proposal
 from training.spans import ScoredSpan, Span, hash_text
 from training.store.tables.annotations import PredictionKind, PushedPrediction
@@ -214,6 +215,7 @@ class _Import:
             # The star verifies under every verification rule; Label Studio would set it anyway, unasked.
             task["annotations"] = [{"result": regions, "ground_truth": True}]
         else:
+            task["data"][FIELD] = Mark.TO_VERIFY.value
             task["predictions"] = [{"result": regions, "score": PROPOSAL_SCORE, "model_version": version}]
         return task
 
@@ -256,7 +258,7 @@ def _note(project: Project, task_id: int, row: Row, version: MLModel, *, now: da
 def _data(row: Row, text_key: str) -> dict[str, Any]:
     """The task's data: the text where the labelling config looks for it, and what else the row says beside it."""
     place, *deeper = text_key.split(".")
-    data = {name: value for name, value in row.meta.items() if name != place}
+    data = {name: value for name, value in row.meta.items() if name not in (place, FIELD)}
     value: Any = row.text
     for name in reversed(deeper):
         value = {name: value}

@@ -24,6 +24,7 @@ from training.intake import (
     record_annotation,
     record_task,
 )
+from training.marks import FIELD, read_marks, write_marks
 from training.spans import ScoredSpan
 from training.store.tables.feedback import MLClassificationResult
 from training.store.tables.projects import Project
@@ -113,7 +114,8 @@ def read_task_text(task: StoredTask, config: LabellingConfig) -> SeenTask:
     problem = None
     if text is None:
         problem = f"its data has no text under {config.text_key!r}"
-    return SeenTask(task.id, text, problem, task.is_labeled, task.updated_at, task.created_at)
+    marks = write_marks(read_marks(task.data.get(FIELD)))
+    return SeenTask(task.id, text, problem, task.is_labeled, task.updated_at, task.created_at, marks)
 
 
 def read_shown(shown: StoredPrediction, config: LabellingConfig, text: str) -> SeenPrediction:

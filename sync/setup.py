@@ -13,6 +13,7 @@ from sync.client import LabelStudio
 from sync.labelling import build_config, parse_config
 from sync.mirror import set_config
 from sync.records import Backend, StoredProject, Webhook
+from sync.tabs import ensure_tabs
 from training.policy import ProjectSettings, VerifiedBy, parse_settings
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
@@ -166,6 +167,7 @@ def _take_in(
     webhook = _ensure_webhook(client, connection, stored.id)
     backend = _ensure_backend(client, connection, stored.id, version=version)
     client.update_project(stored.id, model_version=version)
+    ensure_tabs(client, stored.id)
     with store.write() as uow:
         project = uow.projects.lock(stored.id)
         project.webhook_id, project.backend_id = webhook.id, backend.id

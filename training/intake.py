@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from training.feedback import judge_correct, revision_of
+from training.marks import settle_marks
 from training.partition import ensure_text
 from training.policy import parse_settings
 from training.spans import ScoredSpan, Span, SpanProblem, find_problems, find_text_fault, parse_spans
@@ -36,6 +37,7 @@ class SeenTask:
     is_labeled: bool
     updated_at: datetime
     created_at: datetime | None = None
+    marks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
     text_id = ensure_text(uow, project, seen.text or "", now=now).id if usable else None
     task = uow.texts.find_task(project.id, seen.id)
     if task is None:
-        return uow.texts.add_task(
+        task = uow.texts.add_task(
             Task(
                 project_id=project.id,
                 id=seen.id,
@@ -90,18 +92,22 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
                 problem=problem,
                 proposal=_find_proposal(uow, project, text_id),
                 is_labeled=seen.is_labeled,
+                marks="",
                 updated_at=seen.updated_at,
                 deleted_at=None,
             )
         )
-    if _is_another(task, seen):
+    elif _is_another(task, seen):
         task.deleted_at, task.text_id, task.proposal = None, text_id, _find_proposal(uow, project, text_id)
         uow.texts.forget_pushed(project.id, task.id)
     elif task.deleted_at is not None or seen.updated_at < task.updated_at:
         return task
     task.is_labeled, task.updated_at, task.problem = seen.is_labeled, seen.updated_at, problem
+    task.shown_marks = seen.marks
     if task.text_id != text_id:
         _move_to_text(uow, project, task, text_id, now=now)
+    if text_id is not None:
+        settle_marks(uow, project, text_id)
     return task
 
 

@@ -39,7 +39,7 @@ def _settle_anew(store: Store, project_id: int, *, clock: Callable[[], datetime]
         with store.write() as uow:
             project = uow.projects.lock(project_id)
             for text_id in text_ids[at : at + CHUNK]:
-                refresh_example(uow, project, text_id, now=clock())
                 for task in uow.texts.tasks_of_text(text_id):
                     recount_finished(uow, project, task)
+                refresh_example(uow, project, text_id, now=clock())
             uow.commit()

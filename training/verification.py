@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from training.feedback import Vote, example_revision, resolve
+from training.feedback import Resolution, Vote, example_revision, resolve
+from training.marks import settle_marks
 from training.policy import ProjectSettings, VerifiedBy, parse_settings
 from training.spans import Span, find_problems, parse_spans
 from training.store.tables.examples import Source, TrainingDataset
@@ -18,10 +19,22 @@ def refresh_example(uow: UnitOfWork, project: Project, text_id: int, *, now: dat
     """Settle anew what a text's annotations come to, and whether it may train (rule 4)."""
     example = uow.examples.of_text(project.id, text_id)
     resolution = resolve(_votes(uow, project.id, text_id), needed=needed_annotators(parse_settings(project.settings)))
-    if resolution is None:
-        if example is not None:
-            _withdraw_example(uow, project, example, now=now)
-        return
+    if resolution is not None:
+        _settle_example(uow, project, text_id, example, resolution, now=now)
+    elif example is not None:
+        _withdraw_example(uow, project, example, now=now)
+    settle_marks(uow, project, text_id)
+
+
+def _settle_example(
+    uow: UnitOfWork,
+    project: Project,
+    text_id: int,
+    example: TrainingDataset | None,
+    resolution: Resolution,
+    *,
+    now: datetime,
+) -> None:
     spans = resolution.chosen.spans
     if example is None:
         example = new_example(project, text_id, Source.LABEL_STUDIO, now=now)

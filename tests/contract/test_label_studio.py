@@ -253,6 +253,17 @@ def test_a_tab_keeps_its_description(world: World, project: StoredProject) -> No
     )
     (found,) = world.client.list_views(project.id)
     assert (found.id, found.title) == (made.id, "To verify")
+    plain = world.client.create_view(project.id, {"title": "All tasks"})
+    world.client.order_views(project.id, [plain.id, made.id])
+    assert [view.title for view in world.client.list_views(project.id)] == ["All tasks", "To verify"]
+
+
+def test_a_changed_task_says_when_it_changed(world: World, project: StoredProject) -> None:
+    """The answer to a change of a task's data holds the data and the moment that the task itself shows from then on."""
+    (task_id,) = world.client.import_tasks(project.id, [{"data": {"text": TEXT}}])
+    changed = world.client.update_task_data(task_id, {"text": TEXT, "spanloop": "to_verify"})
+    kept = world.client.find_task(task_id)
+    assert (changed.id, changed.data, changed.updated_at) == (task_id, kept.data, kept.updated_at)
 
 
 def test_it_says_who_and_what_it_is(world: World) -> None:

@@ -171,8 +171,9 @@ class FakeLabelStudio:
         task = self.tasks.get(task_id)
         return None if task is None else self._shown(task)
 
-    def update_task_data(self, task_id: int, data: Mapping[str, Any]) -> None:
+    def update_task_data(self, task_id: int, data: Mapping[str, Any]) -> StoredTask:
         self._touch(self._get(self.tasks, task_id), data=dict(data))
+        return replace(self.tasks[task_id], annotations=(), predictions=())
 
     def delete_task(self, task_id: int) -> None:
         self._answer()
@@ -249,6 +250,11 @@ class FakeLabelStudio:
         view = View(self._id(), str(data.get("title", "")), dict(data))
         self.views[view.id] = (project_id, view)
         return view
+
+    def order_views(self, project_id: int, view_ids: Sequence[int]) -> None:
+        self._get(self.projects, project_id)
+        order = {view_id: at for at, view_id in enumerate(view_ids)}
+        self.views = dict(sorted(self.views.items(), key=lambda one: order.get(one[0], -1)))
 
     def hold_draft(self, task_id: int) -> None:
         """Let an annotator have begun on a task."""

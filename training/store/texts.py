@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, insert, select
@@ -87,6 +87,23 @@ class Texts:
         return self._session.scalars(
             select(Task).where(Task.text_id == text_id, Task.deleted_at.is_(None)).order_by(Task.id)
         ).all()
+
+    def tasks(self, project_id: int, task_ids: Collection[int]) -> Iterator[Task]:
+        """Those of these tasks that are still there, by id."""
+        wanted = sorted(task_ids)
+        for at in range(0, len(wanted), 500):
+            query = select(Task).where(Task.project_id == project_id, Task.id.in_(wanted[at : at + 500]))
+            yield from self._session.scalars(query.where(Task.deleted_at.is_(None)).order_by(Task.id))
+
+    def with_mark(self, project_id: int, mark: str) -> Sequence[Task]:
+        """The tasks that are to carry a mark."""
+        query = select(Task).where(Task.project_id == project_id, Task.marks.contains(mark, autoescape=True))
+        return self._session.scalars(query.where(Task.deleted_at.is_(None)).order_by(Task.id)).all()
+
+    def with_outdated_marks(self, project_id: int, *, limit: int) -> Sequence[Task]:
+        """Up to `limit` tasks whose data in Label Studio shows other marks than they are to carry, by id."""
+        query = select(Task).where(Task.project_id == project_id, Task.marks != Task.shown_marks)
+        return self._session.scalars(query.where(Task.deleted_at.is_(None)).order_by(Task.id).limit(limit)).all()
 
     def task_ids(self, project_id: int) -> set[int]:
         """The ids of all tasks that are still there."""

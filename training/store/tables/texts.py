@@ -49,7 +49,10 @@ class TextRow(Base):
 
 
 class Task(Base):
-    """A mirrored Label Studio task. `proposal` holds spans that came from outside and wait for an annotator."""
+    """A mirrored Label Studio task. `proposal` holds spans that came from outside and wait for an annotator.
+
+    `marks` is what the task's data is to say of it (`training.marks`), `shown_marks` what it says in Label Studio.
+    """
 
     __tablename__ = "task"
 
@@ -59,5 +62,7 @@ class Task(Base):
     problem: Mapped[str | None]
     proposal: Mapped[JsonRows | None]
     is_labeled: Mapped[bool]
+    marks: Mapped[str] = mapped_column(default="", server_default="")
+    shown_marks: Mapped[str] = mapped_column(default="", server_default="")
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]

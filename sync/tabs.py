@@ -1,0 +1,63 @@
+"""The tabs of a project's Data Manager: a plain first one, and one for each mark that annotators look for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from config.log import get_logger
+from sync.client import LabelStudio
+from sync.records import View
+from training.marks import FIELD, Mark
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab: the tasks that carry a mark, lowest score first where `by_score`."""
+
+    title: str
+    mark: Mark
+    by_score: bool = False
+
+
+PLAIN_TITLE = "All tasks"
+TABS = (
+    Tab("To verify", Mark.TO_VERIFY, by_score=True),
+    Tab("Disagreements", Mark.DISAGREEMENT),
+)
+"""In the order in which they stand behind the plain tab."""
+
+
+def ensure_tabs(client: LabelStudio, project_id: int) -> None:
+    """Make the tabs that are missing, by title; what people made of a tab stays as it is.
+
+    A tab without filter or order comes first: the labelling stream follows the tab it opens from, and one with
+    either has neither uncertainty sampling nor locks.
+    """
+    views = client.list_views(project_id)
+    titles = {view.title for view in views}
+    plain = next((view for view in views if _is_plain(view)), None)
+    if plain is None:
+        plain = client.create_view(project_id, {"title": PLAIN_TITLE})
+        views.append(plain)
+    made = [client.create_view(project_id, _describe(tab)) for tab in TABS if tab.title not in titles]
+    if made or views[0].id != plain.id:
+        others = [view.id for view in views if view.id != plain.id]
+        client.order_views(project_id, [plain.id, *others, *(view.id for view in made)])
+    if made:
+        log.info("tabs_made", project_id=project_id, tabs=len(made))
+
+
+def _is_plain(view: View) -> bool:
+    items = (view.data.get("filters") or {}).get("items")
+    return not items and not view.data.get("ordering")
+
+
+def _describe(tab: Tab) -> dict[str, Any]:
+    """The tab as Label Studio's Data Manager keeps it (https://labelstud.io/guide/task_format, api/dm/views)."""
+    column = f"filter:tasks:data.{FIELD}"
+    item = {"filter": column, "operator": "contains", "type": "String", "value": tab.mark.value}
+    described: dict[str, Any] = {"title": tab.title, "filters": {"conjunction": "and", "items": [item]}}
+    return {**described, "ordering": ["tasks:predictions_score"]} if tab.by_score else described
