@@ -21,7 +21,7 @@ import psutil
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem, wait_for
 from training.demo_texts import generate
-from training.run import open_version
+from training.registry import open_version
 from training.store.tables.runs import RunStatus, TrainingBatch
 
 PAYLOAD = Path(__file__).parents[1] / "tests" / "payloads" / "annotation_created.json"

@@ -23,13 +23,13 @@ from sync.marking import show_marks
 from sync.push import drop_old_predictions, flip, push_predictions
 from sync.reconcile import reconcile as reconcile_project
 from training.policy import parse_settings
+from training.registry import open_version
 from training.rescoring import predict_unfinished
 from training.retraining import request_due_run
 from training.run import (
     clear_remains,
     execute_run,
     fail_run,
-    open_version,
     reap_lost_runs,
     request_run,
     wake_waiting_run,

@@ -11,7 +11,7 @@ from config.errors import ModelUnavailable, SpanloopError
 from config.log import get_logger
 from training.artefacts import ArtefactStore
 from training.pipeline import Pipeline
-from training.run import open_version
+from training.registry import open_version
 from training.spans import Prediction
 from training.store.database import StoreFault
 from training.store.tables.models import MLModel

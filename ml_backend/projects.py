@@ -45,6 +45,11 @@ def page_of(services: Services, project_id: int) -> str:
     return f"{services.settings.label_studio_url.rstrip('/')}/projects/{project_id}/data?labeling=1"
 
 
+def task_page(services: Services, project_id: int, task_id: int) -> str:
+    """Where a task is looked at."""
+    return f"{services.settings.label_studio_url.rstrip('/')}/projects/{project_id}/data?task={task_id}"
+
+
 def create(services: Services, title: str, plan: Plan) -> Project:
     """Make a project in Label Studio, connected, with its version 0 live; safe to run twice."""
     return create_project(

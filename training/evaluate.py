@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from training.spans import Span
@@ -45,9 +45,10 @@ class Scores:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Scores:
-        """The scores back from what `to_json` gave."""
+        """The scores back from what `to_json` gave, whatever else stands beside them."""
         labels = {name: LabelScores(**scores) for name, scores in row.get("per_label", {}).items()}
-        return cls(**{**row, "per_label": labels})
+        known = {one.name: row[one.name] for one in fields(cls) if one.name in row}
+        return cls(**{**known, "per_label": labels})
 
 
 def score_spans(gold: Sequence[Collection[Span]], predicted: Sequence[Collection[Span]]) -> Scores:

@@ -67,6 +67,24 @@ class ProjectSettings(BaseModel):
     test_fraction: float = Field(0.2, ge=0, lt=1, description="Share of new groups of texts that go to the test part.")
     dev_fraction: float = Field(0.15, ge=0, lt=1, description="Share of new groups of texts that go to the dev part.")
     min_test_texts: int = Field(20, ge=1, description="Test texts below which the gate's verdict is provisional.")
+    gate_margin: float = Field(
+        0.05, ge=0, le=1, description="How much F1 a candidate may lose at worst, from min_test_texts on."
+    )
+    gate_confidence: float = Field(
+        0.8, ge=0.5, lt=1, description="How sure it must be that a candidate loses no more than gate_margin."
+    )
+    gate_min_gain: float = Field(
+        0.0, ge=0, le=1, description="How much F1 a candidate must gain; 0: it need not be better."
+    )
+    gate_max_label_loss: float = Field(
+        0.2, ge=0, le=1, description="How much F1 a candidate may lose of one label, where that is beyond chance."
+    )
+    gate_recall_floors: dict[str, float] = Field(
+        {}, description="Recall that a candidate must reach, by label, e.g. SSN:0.9,IBAN:0.8."
+    )
+    gate_min_label_support: int = Field(
+        10, ge=1, description="Test spans of a label below which its recall floor and its loss are not looked at."
+    )
     max_epochs: int = Field(30, ge=1, le=1000, description="Epochs after which training stops at the latest.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of training.")
     honest_share: float = Field(
@@ -85,6 +103,19 @@ class ProjectSettings(BaseModel):
             parse_verification_rule(value)
         except InvalidInput as error:
             raise ValueError(error.message) from error
+        return value
+
+    @field_validator("gate_recall_floors", mode="before")
+    @classmethod
+    def _read_floors(cls, value: Any) -> Any:
+        return _parse_floors(value) if isinstance(value, str) else value
+
+    @field_validator("gate_recall_floors")
+    @classmethod
+    def _possible_floors(cls, value: dict[str, float]) -> dict[str, float]:
+        for label, floor in value.items():
+            if not 0 <= floor <= 1:
+                raise ValueError(f"the floor of {label!r:.80} is {floor:g}; give 0 to 1")
         return value
 
     @model_validator(mode="after")
@@ -109,6 +140,20 @@ class ProjectSettings(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """The settings as stored."""
         return self.model_dump(mode="json")
+
+
+def _parse_floors(value: str) -> dict[str, float]:
+    """`LABEL:RECALL,LABEL:RECALL`, as the command line gives it. Raises ValueError."""
+    floors: dict[str, float] = {}
+    for part in filter(None, (piece.strip() for piece in value.split(","))):
+        label, _, floor = part.rpartition(":")
+        try:
+            floors[label.strip()] = float(floor)
+        except ValueError as error:
+            raise ValueError(f"{part!r:.80} is no floor; write LABEL:RECALL, e.g. SSN:0.9") from error
+        if not label.strip():
+            raise ValueError(f"{part!r:.80} names no label; write LABEL:RECALL, e.g. SSN:0.9")
+    return floors
 
 
 def parse_settings(values: Mapping[str, Any]) -> ProjectSettings:

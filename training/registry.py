@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from config.errors import Conflict, GateRefused, NotFound
-from training.artefacts import StoredArtefact
-from training.evaluate import Scores
+from training.artefacts import ArtefactStore, StoredArtefact
+from training.evaluation import Evaluation, list_metrics
 from training.gate import Verdict
-from training.pipeline import PipelineSpec
+from training.pipeline import Pipeline, PipelineSpec, load_pipeline
 from training.store.tables.models import MLModel, ModelActivation, ModelMetric
 from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
@@ -22,7 +22,7 @@ class Candidate:
 
     spec: PipelineSpec
     artefact: StoredArtefact
-    scores: Scores
+    evaluation: Evaluation
     verdict: Verdict
     parent_id: str | None
 
@@ -30,6 +30,12 @@ class Candidate:
 def version_string(number: int) -> str:
     """The string that Label Studio knows a version by: its backend's title and its predictions' `model_version`."""
     return f"spanloop-v{number}"
+
+
+def open_version(model: MLModel, artefacts: ArtefactStore) -> Pipeline:
+    """Load a registered version. Raises ModelUnavailable or ArtefactCorrupt."""
+    folder = artefacts.fetch(model.path, model.checksum or "") if model.path else None
+    return load_pipeline(PipelineSpec.from_json(model.spec), folder)
 
 
 def register_base(uow: UnitOfWork, project: Project, spec: PipelineSpec, *, now: datetime) -> MLModel:
@@ -46,15 +52,15 @@ def register_base(uow: UnitOfWork, project: Project, spec: PipelineSpec, *, now:
 
 def register_candidate(uow: UnitOfWork, project: Project, candidate: Candidate, *, now: datetime) -> MLModel:
     """Register a trained version with its figures; which version is live does not change."""
-    scores = candidate.scores
+    scores = candidate.evaluation.scores
     model = _new_model(project.id, uow.models.next_number(project.id), candidate.spec, now=now)
     model.path, model.checksum = candidate.artefact.path, candidate.artefact.checksum
     model.size_bytes, model.parent_id = candidate.artefact.size, candidate.parent_id
-    model.metrics, model.verdict = scores.to_json(), candidate.verdict.to_json()
+    model.metrics, model.verdict = candidate.evaluation.to_json(), candidate.verdict.to_json()
     model.precision, model.recall, model.f1_score = scores.precision, scores.recall, scores.f1
     model.trained_at = now
     uow.models.add(model)
-    uow.models.add_metrics(_metrics(model, scores, now=now))
+    uow.models.add_metrics(_metrics(model, candidate.evaluation, now=now))
     return model
 
 
@@ -71,12 +77,7 @@ def _new_model(project_id: int, number: int, spec: PipelineSpec, *, now: datetim
     )
 
 
-def _metrics(model: MLModel, scores: Scores, *, now: datetime) -> list[ModelMetric]:
-    overall = {"precision": scores.precision, "recall": scores.recall, "f1_score": scores.f1}
-    rows = [(name, "", value, scores.support) for name, value in overall.items()]
-    for label, found in scores.per_label.items():
-        of_label = {"precision": found.precision, "recall": found.recall, "f1_score": found.f1}
-        rows += [(name, label, value, found.support) for name, value in of_label.items()]
+def _metrics(model: MLModel, evaluation: Evaluation, *, now: datetime) -> list[ModelMetric]:
     return [
         ModelMetric(
             project_id=model.project_id,
@@ -87,7 +88,7 @@ def _metrics(model: MLModel, scores: Scores, *, now: datetime) -> list[ModelMetr
             support=support,
             recorded_at=now,
         )
-        for name, label, value, support in rows
+        for name, label, value, support in list_metrics(evaluation)
     ]
 
 

@@ -13,12 +13,13 @@ from typing import Any
 from config.errors import Conflict, RunError, RunLost, SpanloopError
 from config.log import get_logger
 from training.artefacts import ArtefactStore
-from training.evaluate import Scores, score_spans
-from training.gate import Verdict, judge
+from training.evaluate import Scores
+from training.gate import Verdict
 from training.heartbeat import Heartbeat
-from training.pipeline import Pipeline, PipelineSpec, base_spec, load_pipeline
+from training.judging import Judgement, judge_candidate, read_test_part
+from training.pipeline import PipelineSpec, base_spec, load_pipeline
 from training.policy import ProjectSettings, parse_settings
-from training.registry import Candidate, activate, register_candidate
+from training.registry import Candidate, activate, open_version, register_candidate
 from training.snapshot import Snapshot, check_enough, take_snapshot
 from training.splits import Part
 from training.store.tables.models import MLModel
@@ -175,12 +176,16 @@ def _train_and_judge(
     spec = _train(project, run, settings, snapshot, heartbeat, output)
     seconds = (workshop.clock() - started).total_seconds()
     heartbeat.check()
-    scores, live_scores = _score_both(spec, output, live, snapshot, workshop)
-    verdict = judge(scores, live_scores, test_texts=scores.texts, minimum=settings.min_test_texts)
+    judgement = _judge(project, settings, spec, output, live, snapshot, workshop)
     heartbeat.check()
     artefact = workshop.artefacts.save(output, f"project-{project.id}")
-    candidate = Candidate(spec, artefact, scores, verdict, live.id if live else None)
-    figures = {"candidate": scores.to_json(), "live": live_scores.to_json(), **_report(scores, snapshot)}
+    found, verdict = judgement.candidate, judgement.verdict
+    candidate = Candidate(spec, artefact, found, verdict, live.id if live else None)
+    figures = {
+        "candidate": found.to_json(),
+        "live": judgement.live.to_json(),
+        **_report(found.scores, snapshot),
+    }
     try:
         return _register(project, run, candidate, snapshot, workshop, figures=figures, seconds=seconds)
     except Conflict as error:
@@ -211,26 +216,20 @@ def _train(
     return train_pipeline(train, dev, plan=plan, output=output, on_progress=heartbeat.report)
 
 
-def _score_both(
-    spec: PipelineSpec, output: Path, live: MLModel | None, snapshot: Snapshot, workshop: Workshop
-) -> tuple[Scores, Scores]:
+def _judge(
+    project: Project,
+    settings: ProjectSettings,
+    spec: PipelineSpec,
+    output: Path,
+    live: MLModel | None,
+    snapshot: Snapshot,
+    workshop: Workshop,
+) -> Judgement:
     if live is None:
         raise RunError("the project has no live version to compare with; run `spanloop project adopt` on it again")
-    candidate = score_pipeline(load_pipeline(spec, output), snapshot)
-    return candidate, score_pipeline(open_version(live, workshop.artefacts), snapshot)
-
-
-def score_pipeline(pipeline: Pipeline, snapshot: Snapshot) -> Scores:
-    """Score a served pipeline on the snapshot's test part, on raw characters (rule 9)."""
-    test = snapshot.part(Part.TEST)
-    predicted = pipeline.predict([example.text for example in test])
-    return score_spans([e.spans for e in test], [[span.span for span in p.spans] for p in predicted])
-
-
-def open_version(model: MLModel, artefacts: ArtefactStore) -> Pipeline:
-    """Load a registered version. Raises ModelUnavailable or ArtefactCorrupt."""
-    folder = artefacts.fetch(model.path, model.checksum or "") if model.path else None
-    return load_pipeline(PipelineSpec.from_json(model.spec), folder)
+    test = read_test_part(workshop.store, project, snapshot)
+    candidate, before = load_pipeline(spec, output), open_version(live, workshop.artefacts)
+    return judge_candidate(candidate, before, test, project.labels, settings)
 
 
 def _report(scores: Scores, snapshot: Snapshot) -> dict[str, Any]:
@@ -274,7 +273,9 @@ def _register(
         if activated:
             activate(uow, project.id, model.id, by=done.trigger, reason=_why(candidate.verdict), now=now)
         uow.commit()
-    log.info("run_completed", run_id=run.id, version=model.version, f1=candidate.scores.f1, activated=activated)
+    log.info(
+        "run_completed", run_id=run.id, version=model.version, f1=candidate.evaluation.scores.f1, activated=activated
+    )
     return RunOutcome(RunStatus.COMPLETED, project.id, model.id, activated)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
 from datetime import datetime
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, BackgroundTasks, Path, Query
 from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from config.errors import GateRefused
+from config.errors import ArtefactCorrupt, GateRefused, ModelUnavailable, NotEnoughData
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
@@ -23,12 +23,17 @@ from ml_backend.api.fields import (
     RequestBody,
     Storable,
 )
+from ml_backend.api.figures import Figures, LabelScores, read_figures, read_labels
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
 from ml_backend.api.runs import Run, show_run
 from ml_backend.bootstrap import Services, utc_now
 from training import registry
 from training.access import Act
 from training.admission import Caller
+from training.evaluate import LabelScores as Scores
+from training.judging import Comparison as JudgedComparison
+from training.judging import compare_versions
+from training.resample import Difference
 from training.run import request_run
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
@@ -42,6 +47,8 @@ class _ModelNameConvertor(StringConvertor):
     regex = "(?!(?:compare|rollback|train)/)[^/]+"
 
 
+# Each comparison loads two pipelines; one at a time bounds the memory.
+_comparing = threading.Lock()
 register_url_convertor("model", _ModelNameConvertor())
 ModelName = Annotated[
     str,
@@ -57,22 +64,22 @@ ProjectParameter = Annotated[ProjectQuery, Query()]
 Reason = Annotated[Storable, Field(max_length=1_000)]
 
 
-class LabelScores(BaseModel):
-    """How a version found a label in the test texts."""
-
-    sublabel: str = Field(description="Leaf of the label.", examples=["SSN"])
-    precision: float = Field(description="Share of the found spans that are right, 0 to 1.", examples=[0.95])
-    recall: float = Field(description="Share of the right spans that were found, 0 to 1.", examples=[0.9])
-    f1_score: float = Field(description="Harmonic mean of both, 0 to 1.", examples=[0.92])
-    support: int = Field(description="Right spans in the test texts.", examples=[40])
-
-
 class Verdict(BaseModel):
     """What the gate said of a version."""
 
     passed: bool = Field(description="Whether it may go live without a reason given.", examples=[True])
     kind: str = Field(description="passed, provisional or refused.", examples=["passed"])
     reasons: list[str] = Field(description="Why, in sentences.", examples=[["F1 0.93, live version 0.90"]])
+    gain: float | None = Field(
+        description="F1 less the live version's, on the same texts; null in older versions.", examples=[0.03]
+    )
+    gain_interval: tuple[float, float] | None = Field(
+        description="Interval of 0.95 of the gain, by paired bootstrap over texts; null in older versions.",
+        examples=[(0.01, 0.05)],
+    )
+    probability_better: float | None = Field(
+        description="Share of the draws in which it is better; null in older versions.", examples=[0.97]
+    )
 
 
 class Model(BaseModel):
@@ -117,6 +124,7 @@ class ModelDetails(Model):
 
     base: str = Field(description="The base model that it starts from.", examples=["en_core_web_sm"])
     labels: list[LabelScores] = Field(description="Its figures by label; empty where they were not measured.")
+    figures: Figures | None = Field(description="All that was measured; null where nothing was.")
     label_mapping: dict[str, str] = Field(
         description="From the pipeline's own labels to the project's leaves.", examples=[{"PERSON": "PERSON"}]
     )
@@ -132,26 +140,35 @@ class ModelList(BaseModel):
     results: list[Model] = Field(description="The versions.")
 
 
-class LabelDifference(BaseModel):
+class Change(BaseModel):
+    """The second version's F1 less the first's, on the same texts."""
+
+    difference: float = Field(description="By how much F1 is higher in the second version.", examples=[0.03])
+    low: float = Field(description="Lower end of its interval of 0.95, by paired bootstrap.", examples=[0.01])
+    high: float = Field(description="Its upper end.", examples=[0.05])
+    probability_better: float = Field(
+        description="Share of the draws in which the second version is better, 0 to 1.", examples=[0.98]
+    )
+
+
+class LabelChange(Change):
     """A label in both versions."""
 
     sublabel: str = Field(description="Leaf of the label.", examples=["SSN"])
-    f1_a: float | None = Field(description="F1 of the first version, 0 to 1; null if not measured.", examples=[0.88])
-    f1_b: float | None = Field(description="F1 of the second version, 0 to 1; null if not measured.", examples=[0.92])
-    difference: float | None = Field(description="Second less first; null if not measured.", examples=[0.04])
+    f1_a: float = Field(description="F1 of the first version, 0 to 1.", examples=[0.88])
+    f1_b: float = Field(description="F1 of the second version, 0 to 1.", examples=[0.92])
+    support: int = Field(description="Right spans in the test texts.", examples=[40])
 
 
 class Comparison(BaseModel):
-    """Two versions side by side; those of different runs may have been measured on different test texts."""
+    """Two versions on the project's present test texts, side by side."""
 
     a: Model = Field(description="The first version.")
     b: Model = Field(description="The second version.")
-    f1_difference: float | None = Field(
-        description="F1 of the second less that of the first; null if not measured.", examples=[0.03]
-    )
-    precision_difference: float | None = Field(description="The same for precision.", examples=[0.01])
-    recall_difference: float | None = Field(description="The same for recall.", examples=[0.05])
-    labels: list[LabelDifference] = Field(description="The same by label.")
+    figures_a: Figures = Field(description="What the first version comes to on these texts.")
+    figures_b: Figures = Field(description="What the second version comes to on these texts.")
+    f1: Change = Field(description="What the second has over the first.")
+    labels: list[LabelChange] = Field(description="The same by label.")
 
 
 class ActivateRequest(RequestBody):
@@ -188,7 +205,7 @@ def list_models(services: ServicesDep, project: ProjectParameter = None) -> Mode
     return ModelList(count=len(models), results=[_show(model, chosen) for model in models])
 
 
-@routes.get("/models/compare/", responses=responses())
+@routes.get("/models/compare/", responses=responses(NotEnoughData, ModelUnavailable, ArtefactCorrupt))
 @allow(Act.READ_FIGURES)
 def compare_models(
     services: ServicesDep,
@@ -196,36 +213,47 @@ def compare_models(
     b: Annotated[QueryName, Query(description="The second version.", examples=[EXAMPLE_VERSION])],
     project: ProjectParameter = None,
 ) -> Comparison:
-    """Two versions side by side."""
+    """Two versions, measured on the present test texts; takes as long as both need to read these."""
     with services.store.read() as uow:
         chosen = uow.projects.choose(project)
         first, second = uow.models.resolve(chosen.id, a), uow.models.resolve(chosen.id, b)
+    with _comparing:
+        found = compare_versions(services.store, services.artefacts, first, second)
+    figures = [read_figures(services, chosen.id, one.to_json()) for one in (found.a, found.b)]
+    assert figures[0] is not None
+    assert figures[1] is not None
     return Comparison(
         a=_show(first, chosen),
         b=_show(second, chosen),
-        f1_difference=_difference(first.f1_score, second.f1_score),
-        precision_difference=_difference(first.precision, second.precision),
-        recall_difference=_difference(first.recall, second.recall),
-        labels=_compare_labels(_labels_of(first), _labels_of(second)),
+        figures_a=figures[0],
+        figures_b=figures[1],
+        f1=Change(**_change(found.differences["f1"][""])),
+        labels=_compare_labels(found),
     )
 
 
-def _compare_labels(first: Sequence[LabelScores], second: Sequence[LabelScores]) -> list[LabelDifference]:
-    of_first = {one.sublabel: one.f1_score for one in first}
-    of_second = {one.sublabel: one.f1_score for one in second}
+def _compare_labels(found: JudgedComparison) -> list[LabelChange]:
+    first, second = found.a.scores.per_label, found.b.scores.per_label
+    nothing = Scores(0.0, 0.0, 0.0, 0, 0, 0)
     return [
-        LabelDifference(
+        LabelChange(
             sublabel=leaf,
-            f1_a=of_first.get(leaf),
-            f1_b=of_second.get(leaf),
-            difference=_difference(of_first.get(leaf), of_second.get(leaf)),
+            f1_a=first.get(leaf, nothing).f1,
+            f1_b=second.get(leaf, nothing).f1,
+            support=first.get(leaf, nothing).support,
+            **_change(found.differences["f1"][leaf]),
         )
-        for leaf in sorted({*of_first, *of_second})
+        for leaf in sorted({*first, *second})
     ]
 
 
-def _difference(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else round(second - first, 6)
+def _change(difference: Difference) -> dict[str, float]:
+    return {
+        "difference": round(difference.value, 6),
+        "low": round(difference.interval.low, 6),
+        "high": round(difference.interval.high, 6),
+        "probability_better": round(difference.better, 4),
+    }
 
 
 @routes.post("/models/rollback/", responses=responses(*CHANGE_ERRORS))
@@ -318,7 +346,8 @@ def _details(services: Services, model_id: str) -> ModelDetails:
     return ModelDetails(
         **_show(model, project).model_dump(),
         base=str(model.spec.get("base", project.base_model)),
-        labels=_labels_of(model),
+        labels=read_labels(model.metrics),
+        figures=read_figures(services, project.id, model.metrics),
         label_mapping=model.label_mapping,
         verdict=_verdict_of(model),
         size_bytes=model.size_bytes,
@@ -330,17 +359,12 @@ def _verdict_of(model: MLModel) -> Verdict | None:
     stored = model.verdict
     if stored is None:
         return None
-    return Verdict(passed=stored["passed"], kind=stored["kind"], reasons=list(stored["reasons"]))
-
-
-def _labels_of(model: MLModel) -> list[LabelScores]:
-    return [
-        LabelScores(
-            sublabel=leaf,
-            precision=scores["precision"],
-            recall=scores["recall"],
-            f1_score=scores["f1"],
-            support=scores["support"],
-        )
-        for leaf, scores in sorted((model.metrics or {}).get("per_label", {}).items())
-    ]
+    figures = stored.get("figures", {})
+    return Verdict(
+        passed=stored["passed"],
+        kind=stored["kind"],
+        reasons=list(stored["reasons"]),
+        gain=figures.get("gain"),
+        gain_interval=figures.get("gain_interval"),
+        probability_better=figures.get("probability_better"),
+    )

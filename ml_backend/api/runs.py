@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from config.errors import Conflict
 from ml_backend.api.envelope import responses
 from ml_backend.api.fields import EXAMPLE_ID, EXAMPLE_TIME, EXAMPLE_VERSION, UUID_PATTERN, ProjectQuery
+from ml_backend.api.figures import Figures, read_figures
 from ml_backend.api.guard import GuardedRoute, ServicesDep, allow
 from ml_backend.api.paging import Page, PageQuery, links
 from ml_backend.bootstrap import utc_now
@@ -73,6 +74,15 @@ class Run(BaseModel):
     finished_at: datetime | None = Field(description="When it ended, in UTC; null before.", examples=[EXAMPLE_TIME])
 
 
+class RunDetails(Run):
+    """A training run with all that was measured of its model."""
+
+    figures: Figures | None = Field(description="What was measured of its model; null without one.")
+    live_figures: Figures | None = Field(
+        description="The same of the version that was live, on the same texts; null without a model."
+    )
+
+
 class RunPage(Page):
     """A page of runs, newest first."""
 
@@ -102,13 +112,18 @@ def list_runs(request: Request, services: ServicesDep, query: Annotated[RunQuery
 
 @routes.get("/runs/{run_id}/", responses=responses())
 @allow(Act.READ_FIGURES)
-def show(run_id: RunId, services: ServicesDep) -> Run:
-    """A run with its progress."""
+def show(run_id: RunId, services: ServicesDep) -> RunDetails:
+    """A run with its progress and its figures."""
     with services.store.read() as uow:
         run = uow.runs.get(run_id)
         uow.projects.get(run.project_id)
         versions = {run.model_id: uow.models.get(run.model_id).version} if run.model_id else {}
-    return show_run(run, versions)
+    measured: dict[str, Any] = run.metrics or {}
+    return RunDetails(
+        **show_run(run, versions).model_dump(),
+        figures=read_figures(services, run.project_id, measured.get("candidate")),
+        live_figures=read_figures(services, run.project_id, measured.get("live")),
+    )
 
 
 @routes.post("/runs/{run_id}/cancel/", responses=responses(Conflict))

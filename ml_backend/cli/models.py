@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.bell import ring
+from ml_backend.cli.figures import comparison_rows, figures_as_json, judge_in_words, show_figures
 from ml_backend.cli.session import AsJson, ProjectId, session_of
+from ml_backend.projects import task_page
 from training import registry
+from training.judging import compare_versions
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 
@@ -38,18 +43,44 @@ def show(context: typer.Context, version: Version, project_id: ProjectId = None,
     with session.services.store.read() as uow:
         model = uow.models.resolve(project.id, version)
         changes = [change for change in uow.models.activations(project.id) if change.model_id == model.id]
-    labels = label_rows(model)
     activations = [{"live_since": c.activated_at, "by": c.by, "reason": c.reason} for c in changes]
+    link = functools.partial(task_page, session.services, project.id)
     if as_json:
-        session.show_json({**describe_model(model, project), "labels": labels, "activations": activations})
+        figures = figures_as_json(model.metrics or {}, link)
+        verdict = {"verdict": model.verdict} if model.verdict else {}
+        session.show_json({**describe_model(model, project), **verdict, **figures, "activations": activations})
         return
     for title, fields in describe_model(model, project).items():
         if fields:
             session.show_pairs(title, fields)
-    for rows in (labels, activations):
-        if rows:
-            session.say("")
-            session.show(rows, as_json=False, nothing="")
+    show_figures(session, model.metrics or {}, link)
+    if activations:
+        session.say("")
+        session.show(activations, as_json=False, nothing="")
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help="A version's name, number or id.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another version's.")],
+    project_id: ProjectId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure two versions on the present test texts, side by side, and say how sure their difference is."""
+    session = session_of(context)
+    project = session.find_project(project_id)
+    a, b = (find_model(session.services, project.id, name) for name in (first, second))
+    found = compare_versions(session.services.store, session.services.artefacts, a, b)
+    rows = comparison_rows(found)
+    if as_json:
+        names = {"a": a.version, "b": b.version, "texts": found.a.scores.texts, "spans": found.a.scores.support}
+        session.show_json({**names, "rows": rows})
+        return
+    texts, spans = found.a.scores.texts, found.a.scores.support
+    session.say(f"A is {a.version}, B is {b.version}; {texts} test texts with {spans} spans.\n")
+    session.show(rows, as_json=False, nothing="")
+    session.say(f"\n{judge_in_words(found, a.version, b.version)}")
 
 
 @app.command()
@@ -128,20 +159,13 @@ def describe_model(model: MLModel, project: Project) -> dict[str, dict[str, Any]
             "size_bytes": model.size_bytes,
             "path": model.path,
         },
-        "verdict": {"kind": verdict["kind"], "reasons": " ".join(verdict["reasons"])} if verdict else {},
+        "verdict": {"kind": verdict["kind"], "reasons": " ".join(verdict["reasons"]), **_gate_figures(verdict)}
+        if verdict
+        else {},
     }
 
 
-def label_rows(model: MLModel) -> list[dict[str, Any]]:
-    """A version's figures on the test part, label by label."""
-    labels = (model.metrics or {}).get("per_label", {})
-    return [
-        {
-            "label": name,
-            "f1": scores["f1"],
-            "precision": scores["precision"],
-            "recall": scores["recall"],
-            "spans": scores["support"],
-        }
-        for name, scores in labels.items()
-    ]
+def _gate_figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """What a verdict rests on, in one line each; older verdicts hold less."""
+    figures = verdict.get("figures", {})
+    return {name: figures[name] for name in ("gain", "gain_interval", "probability_better") if name in figures}

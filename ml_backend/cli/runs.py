@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.errors import RunCancelled, RunError
 from ml_backend.bootstrap import Services, utc_now
+from ml_backend.cli.figures import figures_as_json, show_figures
 from ml_backend.cli.session import AsJson, ProjectId, Session, session_of
+from ml_backend.projects import task_page
 from training.run import cancel_run
 from training.store.tables.runs import RunStatus, TrainingBatch
 
@@ -41,13 +44,17 @@ def list_runs(context: typer.Context, project_id: ProjectId = None, limit: Limit
 def show(context: typer.Context, run_id: RunId, as_json: AsJson = False) -> None:
     """Show a run: its progress, its figures, its verdict, and what it failed of."""
     session = session_of(context)
-    found = describe_run(find_run(session.services, run_id))
+    run = find_run(session.services, run_id)
+    found = describe_run(run)
+    measured = (run.metrics or {}).get("candidate", {})
+    link = functools.partial(task_page, session.services, run.project_id)
     if as_json:
-        session.show_json(found)
+        session.show_json({**found, "candidate": figures_as_json(measured, link)} if measured else found)
         return
     for title, fields in found.items():
         if fields:
             session.show_pairs(title, fields)
+    show_figures(session, measured, link)
 
 
 @app.command()

@@ -52,6 +52,7 @@ class Shop:
         shop = cls(store, desk, workshop)
         patch.setattr("training.run.train_pipeline", shop.train)
         patch.setattr("training.run.load_pipeline", shop.load)
+        patch.setattr("training.registry.load_pipeline", shop.load)
         patch.setattr("training.run.base_spec", lambda *_: SPEC)
         return shop
 

@@ -10,21 +10,26 @@ from tests.integration.api import Api, error_of
 from tests.integration.loop import SPEC
 from tests.integration.rows import NOW, later, new_run
 from training.artefacts import StoredArtefact
-from training.evaluate import score_spans
+from training.evaluation import GoldText, evaluate
 from training.gate import Verdict, VerdictKind
+from training.intake import SeenAnnotation, SeenTask, record_annotation, record_task
 from training.registry import Candidate, register_candidate
 from training.spans import Span
 from training.store.tables.runs import RunStatus
 
-GOLD = [[Span(0, 3, "PERSON")], [Span(0, 3, "SSN"), Span(5, 8, "PERSON")]]
+GOLD = [
+    GoldText(1, "Ada", (Span(0, 3, "PERSON"),), (7,)),
+    GoldText(2, "123: Ada", (Span(0, 3, "SSN"), Span(5, 8, "PERSON")), (8, 9)),
+]
 
 
 def register(api: Api, *, right: int, passed: bool = True) -> str:
     """Register a trained version that finds the spans of so many test texts; its name."""
-    scores = score_spans(GOLD, [*GOLD[:right], *([[]] * (len(GOLD) - right))])
+    found = [one.spans if at < right else () for at, one in enumerate(GOLD)]
+    evaluation = evaluate(GOLD, found, ("PERSON", "SSN", "CITY"), seed=0)
     kind = VerdictKind.PASSED if passed else VerdictKind.REFUSED
     verdict = Verdict(passed=passed, kind=kind, reasons=(f"it was {kind}",), figures={})
-    candidate = Candidate(SPEC, StoredArtefact("nowhere", "0" * 64, 10), scores, verdict, None)
+    candidate = Candidate(SPEC, StoredArtefact("nowhere", "0" * 64, 10), evaluation, verdict, None)
     with api.store.write() as uow:
         model = register_candidate(uow, uow.projects.lock(1), candidate, now=NOW)
         uow.commit()
@@ -56,21 +61,47 @@ def test_api_models_that_were_refused_need_a_reason(sqlite_api: Api) -> None:
     assert "it was refused" in error["message"]
     shown = sqlite_api.post(f"models/{version}/activate/", {"reason": "we know better"}).json()
     assert shown["activations"][0]["reason"] == "we know better"
-    assert shown["verdict"] == {"passed": False, "kind": "refused", "reasons": ["it was refused"]}
+    assert (shown["verdict"]["kind"], shown["verdict"]["reasons"]) == ("refused", ["it was refused"])
 
 
-def test_api_models_compare_label_by_label(sqlite_api: Api) -> None:
-    """Two versions stand side by side, with what the second has over the first."""
+def test_api_models_show_all_that_was_measured(sqlite_api: Api) -> None:
+    """A version is shown with intervals, near misses, what was taken for what, and the worst texts with their tasks."""
     register(sqlite_api, right=1)
-    register(sqlite_api, right=2)
-    found = sqlite_api.get("models/compare/?a=1&b=2").json()
-    assert found["a"]["version"] == "spanloop-v1"
-    assert found["f1_difference"] == pytest.approx(found["b"]["f1_score"] - found["a"]["f1_score"], abs=1e-5)
-    labels = {row["sublabel"]: row["difference"] for row in found["labels"]}
-    assert labels["SSN"] == 1.0
-    against_base = sqlite_api.get("models/compare/?a=0&b=2").json()
-    assert against_base["f1_difference"] is None
-    error_of(sqlite_api.get("models/compare/?a=1&b=9"), 404, "not_found")
+    figures = sqlite_api.get("models/1/").json()["figures"]
+    assert figures["f1_low"] <= figures["f1_score"] <= figures["f1_high"]
+    assert (figures["texts"], figures["support"], figures["partial_f1"]) == (2, 3, figures["f1_score"])
+    assert figures["mistakes"] == [
+        {"gold": "PERSON", "predicted": "missed", "spans": 1},
+        {"gold": "SSN", "predicted": "missed", "spans": 1},
+    ]
+    (worst,) = figures["worst"]
+    assert [task["id"] for task in worst["tasks"]] == [8, 9]
+    assert worst["tasks"][0]["url"].endswith("/projects/1/data?task=8")
+    assert worst["missed"][0] == {"start": 0, "end": 3, "sublabel": "SSN"}
+    assert sqlite_api.get("models/0/").json()["figures"] is None
+
+
+def test_api_models_compare_on_the_present_test_texts(sqlite_api: Api) -> None:
+    """Two versions are measured side by side, with the interval of their difference; without test texts it says so."""
+    error = error_of(sqlite_api.get("models/compare/?a=0&b=0"), 409, "not_enough_data")
+    assert "no verified text in its test part" in error["message"]
+    with sqlite_api.store.write() as uow:
+        project = uow.projects.lock(1)
+        project.settings = {"test_fraction": 0.89, "dev_fraction": 0.0}
+        for number, name in enumerate(("Ada", "Ben", "Cleo", "Dora", "Emil")):
+            text = f"{name} said {name.lower()}{number} {'very ' * number}briefly"
+            record_task(uow, project, SeenTask(number, text, None, False, NOW), now=NOW)
+            spans = (Span(0, len(name), "PERSON"),)
+            seen = SeenAnnotation(number, number, spans, (), False, False, None, None, None, None, NOW, NOW)
+            record_annotation(uow, project, seen, now=NOW)
+        uow.commit()
+    found = sqlite_api.get("models/compare/?a=0&b=0").json()
+    assert (found["a"]["version"], found["b"]["version"]) == ("spanloop-v0", "spanloop-v0")
+    assert found["f1"] == {"difference": 0.0, "low": 0.0, "high": 0.0, "probability_better": 0.5}
+    assert found["figures_a"] == found["figures_b"]
+    assert found["figures_a"]["support"] == found["labels"][0]["support"] >= 1
+    assert found["figures_b"]["worst"][0]["tasks"]
+    error_of(sqlite_api.get("models/compare/?a=0&b=9"), 404, "not_found")
 
 
 def test_api_models_have_nothing_to_roll_back_to(sqlite_api: Api) -> None:
@@ -86,7 +117,7 @@ def test_api_models_train_one_at_a_time(api: Api) -> None:
     error = error_of(api.post("models/train/", {}), 409, "conflict")
     assert run.json()["id"] in error["message"]
     path = f"runs/{run.json()['id']}/"
-    assert api.get(path).json() == run.json()
+    assert api.get(path).json() == {**run.json(), "figures": None, "live_figures": None}
     assert api.post(f"{path}cancel/").json()["status"] == "cancelled"
     error_of(api.post(f"{path}cancel/"), 409, "conflict")
     assert api.post("models/train/", {}).status_code == 202

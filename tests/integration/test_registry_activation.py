@@ -7,7 +7,7 @@ import pytest
 from config.errors import Conflict, GateRefused, NotFound
 from tests.integration.rows import NOW, add_project, at_once, later
 from training.artefacts import StoredArtefact
-from training.evaluate import score_spans
+from training.evaluation import GoldText, evaluate
 from training.gate import Verdict, VerdictKind
 from training.pipeline import PipelineSpec
 from training.registry import Candidate, activate, register_base, register_candidate, rollback
@@ -15,7 +15,8 @@ from training.spans import Span
 from training.store.unit_of_work import Store
 
 SPEC = PipelineSpec(base="blank:en", language="en", labels=("PERSON",), label_mapping={"PER": "PERSON"})
-SCORES = score_spans([[Span(0, 3, "PERSON")]], [[Span(0, 3, "PERSON")]])
+SPAN = Span(0, 3, "PERSON")
+EVALUATION = evaluate([GoldText(1, "Ada", (SPAN,))], [[SPAN]], ("PERSON",), seed=0)
 PASSED = Verdict(True, VerdictKind.PASSED, ("F1 0.9 against 0.8",))
 REFUSED = Verdict(False, VerdictKind.REFUSED, ("F1 0.7 against 0.8",))
 
@@ -35,7 +36,7 @@ def register(store: Store, verdict: Verdict = PASSED, *, seconds: float = 1) -> 
     artefact = StoredArtefact(f"place-{seconds}", "0" * 64, 123)
     with store.write() as uow:
         parent = uow.models.live(1)
-        candidate = Candidate(SPEC, artefact, SCORES, verdict, parent.id if parent else None)
+        candidate = Candidate(SPEC, artefact, EVALUATION, verdict, parent.id if parent else None)
         model = register_candidate(uow, uow.projects.lock(1), candidate, now=later(seconds))
         uow.commit()
     return model.id

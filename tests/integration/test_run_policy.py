@@ -11,9 +11,9 @@ from tests.integration.rows import Desk, later, new_run, span_of
 from tests.integration.shop import Shop
 from training.artefacts import ArtefactStore
 from training.pipeline import base_spec
-from training.registry import register_base
+from training.registry import open_version, register_base
 from training.retraining import decide, request_due_run
-from training.run import Workshop, execute_run, open_version, request_run
+from training.run import Workshop, execute_run, request_run
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 from training.taxonomy import Taxonomy

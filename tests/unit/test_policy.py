@@ -111,6 +111,11 @@ def test_policy_refuses_an_unknown_verification_rule(value: str) -> None:
         ({"test_fraction": float("nan")}, "test_fraction"),
         ({"auto_promote": "perhaps"}, "auto_promote"),
         ({"max_epochs": None}, "max_epochs"),
+        ({"gate_recall_floors": "SSN"}, "'SSN' is no floor; write LABEL:RECALL"),
+        ({"gate_recall_floors": ":0.5"}, "names no label"),
+        ({"gate_recall_floors": {"SSN": 1.5}}, "the floor of 'SSN' is 1.5; give 0 to 1"),
+        ({"gate_recall_floors": "SSN:nan"}, "finite number"),
+        ({"gate_confidence": 1}, "gate_confidence"),
     ],
 )
 def test_policy_refuses_settings_in_readable_words(values: dict[str, Any], said: str) -> None:
@@ -127,6 +132,13 @@ def test_policy_settings_survive_their_storage() -> None:
     assert parse_settings(settings.to_json()) == settings
     assert settings.rule.annotators == 2
     assert parse_settings({}) == SETTINGS
+
+
+def test_policy_reads_recall_floors_from_the_command_line() -> None:
+    """Floors are written LABEL:RECALL, with commas between; an empty value takes them away."""
+    settings = SETTINGS.with_changes(gate_recall_floors="SSN:0.9, ID:NO:1,")
+    assert settings.gate_recall_floors == {"SSN": 0.9, "ID:NO": 1.0}
+    assert settings.with_changes(gate_recall_floors="").gate_recall_floors == {}
 
 
 def test_policy_checks_changed_settings_as_a_whole() -> None:

@@ -105,6 +105,21 @@ class Texts:
         query = select(Task).where(Task.project_id == project_id, Task.marks != Task.shown_marks)
         return self._session.scalars(query.where(Task.deleted_at.is_(None)).order_by(Task.id).limit(limit)).all()
 
+    def task_ids_by_text(self, project_id: int, text_ids: Collection[int]) -> dict[int, list[int]]:
+        """For each of these texts the tasks that hold it and are still there, by id."""
+        found: dict[int, list[int]] = {}
+        wanted = list(text_ids)
+        for at in range(0, len(wanted), 500):
+            query = (
+                select(Task.text_id, Task.id)
+                .where(Task.project_id == project_id, Task.text_id.in_(wanted[at : at + 500]))
+                .where(Task.deleted_at.is_(None))
+                .order_by(Task.id)
+            )
+            for text_id, task_id in self._session.execute(query):
+                found.setdefault(int(text_id or 0), []).append(task_id)
+        return found
+
     def task_ids(self, project_id: int) -> set[int]:
         """The ids of all tasks that are still there."""
         return set(

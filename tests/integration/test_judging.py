@@ -1,0 +1,72 @@
+"""Two versions on the same test texts, and what a run stores of its judgement; the training is a pretence here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.errors import NotEnoughData
+from tests.integration.shop import Shop
+from training.judging import compare_versions
+from training.store.unit_of_work import Store
+
+
+@pytest.fixture
+def shop(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop with version 0, which finds nothing."""
+    return Shop.open(sqlite_store, tmp_path, monkeypatch)
+
+
+def test_judging_compares_versions_on_the_present_test_part(shop: Shop) -> None:
+    """Texts that came after a run count too, and a version that finds all is better than one that finds nothing."""
+    base = shop.models()[0]
+    with pytest.raises(NotEnoughData, match="no verified text in its test part"):
+        compare_versions(shop.store, shop.workshop.artefacts, base, base)
+    for part, count in (("train", 6), ("dev", 2), ("test", 3)):
+        shop.annotate(part, count)
+    shop.execute(shop.ask())
+    later = shop.annotate("test", 2)
+    trained = shop.models()[0]
+    found = compare_versions(shop.store, shop.workshop.artefacts, base, trained)
+    assert (found.a.scores.f1, found.b.scores.f1, found.b.scores.texts) == (0.0, 1.0, 5)
+    assert found.differences["f1"][""].better == 1.0
+    assert found.differences["recall"]["PERSON"].interval.low == 1.0
+    assert later[-1] in {task for text in found.a.worst for task in text.task_ids}
+    assert found.b.worst == ()
+
+
+def test_judging_stores_everything_with_the_run_and_over_time(shop: Shop) -> None:
+    """A run keeps both versions' whole figures on the same texts, and the version's rows of figures are dated."""
+    for part, count in (("train", 6), ("dev", 2), ("test", 3)):
+        shop.annotate(part, count)
+    run_id = shop.ask()
+    shop.execute(run_id)
+    metrics = shop.run(run_id).metrics or {}
+    assert len(metrics["live"]["worst"]) == 3
+    assert metrics["live"]["confusion"] == {"PERSON": {"missed": 3}}
+    assert metrics["candidate"]["intervals"]["f1"][""] == [1.0, 1.0]
+    verdict = shop.run(run_id).verdict or {}
+    assert verdict["figures"]["gain"] == 1.0
+    assert verdict["figures"]["rules"]["margin"] == 0.05
+    with shop.store.read() as uow:
+        rows = {(row.name, row.label): row for row in uow.models.metrics_of(shop.models()[0].id)}
+    assert rows["partial_f1", "PERSON"].value == 1.0
+    assert rows["f1_low", ""].recorded_at == shop.now
+
+
+def test_judging_follows_the_projects_own_gate_settings(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wanted gain and a recall floor that a candidate misses keep it off line, and the run says why."""
+    settings = {"gate_recall_floors": {"PERSON": 0.5}, "gate_min_label_support": 3, "gate_min_gain": 0.1}
+    shop = Shop.open(sqlite_store, tmp_path, monkeypatch, **settings)
+    for part, count in (("train", 6), ("dev", 2), ("test", 3)):
+        shop.annotate(part, count)
+    shop.candidate_is_right = False
+    outcome = shop.execute(run_id := shop.ask(promote=True))
+    assert not outcome.activated
+    reasons = " ".join((shop.run(run_id).verdict or {})["reasons"])
+    assert "under the floor of 0.500" in reasons
+    assert "under the 0.100 that the project wants" in reasons
+    assert shop.live() == "spanloop-v0"

@@ -1,0 +1,115 @@
+"""Two versions on the test part: what each finds there, and what the gate says of the second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from config.errors import NotEnoughData
+from training.artefacts import ArtefactStore
+from training.evaluation import Evaluation, GoldText, evaluate
+from training.gate import GateRules, Measured, Verdict, judge
+from training.pipeline import Pipeline
+from training.policy import ProjectSettings, parse_settings
+from training.registry import open_version
+from training.resample import Difference, compare_counts
+from training.snapshot import Snapshot, take_snapshot
+from training.spans import Span
+from training.splits import Part
+from training.store.tables.models import MLModel
+from training.store.tables.projects import Project
+from training.store.unit_of_work import Store
+
+CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Both versions' figures on the same test texts, and the verdict on the candidate."""
+
+    candidate: Evaluation
+    live: Evaluation
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two versions on the same test texts; `differences` are b less a: by figure, then by label, overall under ""."""
+
+    a: Evaluation
+    b: Evaluation
+    differences: Mapping[str, Mapping[str, Difference]]
+
+
+def read_test_part(store: Store, project: Project, snapshot: Snapshot) -> list[GoldText]:
+    """The snapshot's test texts with the tasks that show them."""
+    test = snapshot.part(Part.TEST)
+    with store.read() as uow:
+        tasks = uow.texts.task_ids_by_text(project.id, [example.text_id for example in test])
+    return [GoldText(one.text_id, one.text, one.spans, tuple(tasks.get(one.text_id, ()))) for one in test]
+
+
+def judge_candidate(
+    candidate: Pipeline, live: Pipeline, test: Sequence[GoldText], labels: Sequence[str], settings: ProjectSettings
+) -> Judgement:
+    """Measure both on the test texts, on raw characters (rule 9), and let the gate judge."""
+    found = evaluate_pipeline(candidate, test, labels, seed=settings.seed)
+    before = evaluate_pipeline(live, test, labels, seed=settings.seed)
+    verdict = judge(_measured(found), _measured(before), labels, rules=gate_rules(settings), seed=settings.seed)
+    return Judgement(found, before, verdict)
+
+
+def evaluate_pipeline(pipeline: Pipeline, test: Sequence[GoldText], labels: Sequence[str], *, seed: int) -> Evaluation:
+    """Measure a served pipeline on texts whose spans are known; labels that the project has no more do not count."""
+    known = set(labels)
+    predicted: list[list[Span]] = []
+    for first in range(0, len(test), CHUNK):
+        texts = [one.text for one in test[first : first + CHUNK]]
+        predicted += [[span.span for span in p.spans if span.label in known] for p in pipeline.predict(texts)]
+    return evaluate(test, predicted, labels, seed=seed)
+
+
+def compare_versions(store: Store, artefacts: ArtefactStore, a: MLModel, b: MLModel) -> Comparison:
+    """Measure two versions of one project on its present test part, and how they differ (paired bootstrap by text).
+
+    Raises NotEnoughData where no verified text is in the test part, and what opening a version raises.
+    """
+    with store.read() as uow:
+        project = uow.projects.get(a.project_id)
+        snapshot = take_snapshot(uow, project)
+    test, seed = read_test_part(store, project, snapshot), parse_settings(project.settings).seed
+    if not test:
+        raise NotEnoughData(f"project {project.id} has no verified text in its test part to compare versions on")
+    found_a, found_b = (
+        evaluate_pipeline(open_version(model, artefacts), test, project.labels, seed=seed) for model in (a, b)
+    )
+    return Comparison(found_a, found_b, compare_evaluations(found_a, found_b, seed=seed))
+
+
+def compare_evaluations(a: Evaluation, b: Evaluation, *, seed: int) -> Mapping[str, Mapping[str, Difference]]:
+    """For precision, recall and f1 the differences b less a, by label, overall under "" (paired bootstrap by text)."""
+    assert a.counts is not None
+    assert b.counts is not None
+    names = (*b.labels, "")
+    return {
+        figure: dict(zip(names, differences, strict=True))
+        for figure, differences in compare_counts(a.counts, b.counts, seed=seed).items()
+    }
+
+
+def gate_rules(settings: ProjectSettings) -> GateRules:
+    """The gate's rules as the project sets them."""
+    return GateRules(
+        min_test_texts=settings.min_test_texts,
+        margin=settings.gate_margin,
+        confidence=settings.gate_confidence,
+        min_gain=settings.gate_min_gain,
+        min_label_support=settings.gate_min_label_support,
+        max_label_loss=settings.gate_max_label_loss,
+        recall_floors=settings.gate_recall_floors,
+    )
+
+
+def _measured(evaluation: Evaluation) -> Measured:
+    assert evaluation.counts is not None
+    return Measured(evaluation.scores, evaluation.counts)
