@@ -72,6 +72,15 @@ class Settings(BaseSettings):
     sync_timeout_seconds: int = Field(1_800, description="Longest drain or reconciliation, in seconds.", ge=60)
     slot_poll_seconds: float = Field(1.0, description="Seconds between a web process's looks for a new version.", gt=0)
     push_chunk: int = Field(500, description="Predictions pushed to Label Studio in one request.", ge=1, le=1000)
+    refresh_seconds: int = Field(
+        600, description="Seconds that one refresh works on a project before others have their turn.", ge=5
+    )
+    cluster_seconds: float = Field(
+        15.0,
+        description="Seconds of a refresh for predictions that carry a cluster, about 13 of which Label Studio takes "
+        "a second; 0: none do.",
+        ge=0,
+    )
     prediction_grace_hours: int = Field(
         25,
         description="Hours an old version's predictions stay; longer than Label Studio's 24 h task lock.",

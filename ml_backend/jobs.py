@@ -15,16 +15,14 @@ from uuid import uuid4
 from config.errors import Conflict, RedisUnavailable, SpanloopError
 from config.log import get_logger
 from ml_backend.bootstrap import Services, get_services, utc_now
-from ml_backend.projects import connection_of
 from ml_backend.queues import QueueName
+from ml_backend.refreshing import refresh_queue
 from sync.drain import Drained, DrainPolicy
 from sync.drain import drain as drain_batch
 from sync.marking import show_marks
-from sync.push import drop_old_predictions, flip, push_predictions
+from sync.push import drop_old_predictions
 from sync.reconcile import reconcile as reconcile_project
 from training.policy import parse_settings
-from training.registry import open_version
-from training.rescoring import predict_unfinished
 from training.retraining import request_due_run
 from training.run import (
     clear_remains,
@@ -217,19 +215,12 @@ def train(services: Services, run_id: str) -> None:
 
 @job
 def refresh(services: Services, project_id: int) -> None:
-    """Give waiting tasks the live version's predictions, most uncertain first, then announce that version."""
+    """Give waiting tasks the live version's predictions, most uncertain first, and announce that version.
+
+    What its time does not suffice for is done by the next one, for which the next tick rings.
+    """
     with services.store.read() as uow:
         project, live = uow.projects.get(project_id), uow.models.live(project_id)
         if live is None or not needs_refresh(uow, project):
             return
-        there = uow.texts.pushed_task_ids(project_id, live.version)
-    pipeline = open_version(live, services.artefacts)
-    predicted = predict_unfinished(
-        services.store, project_id, pipeline, skip=there, max_text_chars=services.settings.max_text_chars
-    )
-    chunk = services.settings.push_chunk
-    first, rest = predicted[:chunk], predicted[chunk:]
-    push_predictions(services.store, services.label_studio, live, first, chunk=chunk, clock=utc_now)
-    if project.announced_model_id != live.id:
-        flip(services.store, services.label_studio, connection_of(services), project_id)
-    push_predictions(services.store, services.label_studio, live, rest, chunk=chunk, clock=utc_now)
+    refresh_queue(services, live, announced=project.announced_model_id == live.id)

@@ -12,7 +12,7 @@ from ml_backend.model_slot import LoadedModel
 from sync.convert import to_regions
 from sync.labelling import LabellingConfig, text_of
 from training.proposals import propose
-from training.spans import Prediction
+from training.spans import Prediction, with_finite_scores
 
 log = get_logger(__name__)
 NOTHING = Prediction((), 1.0)
@@ -63,6 +63,7 @@ class SpanloopModel(LabelStudioMLBase):
         return None if rows is None else propose(rows)
 
     def _answer(self, text: str, prediction: Prediction) -> dict[str, Any]:
+        prediction = with_finite_scores(prediction)
         return {
             "result": to_regions(prediction.spans, self._config, text),
             "score": prediction.score,

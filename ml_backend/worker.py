@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -17,6 +18,8 @@ from ml_backend.queues import QueueName
 
 log = get_logger(__name__)
 RETRY_SECONDS = 2.0
+# A refresh has time; annotators' requests and the drain on the same machine go first.
+REFRESH_NICENESS = 10
 # Sync jobs are small and come every two seconds: a fork for each took 8 % of a core. Training and refreshing load
 # pipelines and may be killed, so they get a process of their own that gives its memory back.
 WORKERS: dict[QueueName, type[Worker]] = {
@@ -53,6 +56,8 @@ def main() -> int:
             raise ConfigurationError(f"name one queue of {', '.join(QueueName)}, e.g. python -m ml_backend.worker sync")
         settings = get_services().settings
         set_up_logging(level=settings.log_level, as_json=settings.log_json)
+        if name == QueueName.REFRESH:
+            os.nice(REFRESH_NICENESS)
         run_worker(QueueName(name))
     except SpanloopError as error:
         sys.stderr.write(f"{error.message}\n")

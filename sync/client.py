@@ -254,7 +254,7 @@ class LabelStudio:
     def create_prediction(
         self, task_id: int, result: Rows, *, score: float, model_version: str, cluster: int | None = None
     ) -> StoredPrediction:
-        """Store one prediction; only this way it can have a cluster."""
+        """Store one prediction; only this way it can have a cluster, a number of 1 or more."""
         fields = {"score": score, "model_version": model_version, "cluster": cluster}
         return self._write(
             "store the prediction",

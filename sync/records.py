@@ -22,6 +22,7 @@ class StoredPrediction:
     score: float | None
     model_version: str
     created_at: datetime
+    cluster: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def read_prediction(row: Row) -> StoredPrediction:
         score=_number(row, "score"),
         model_version=str(row.get("model_version") or ""),
         created_at=moment(row, "created_at"),
+        cluster=reference(row, "cluster"),
     )
 
 

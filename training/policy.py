@@ -91,7 +91,7 @@ class ProjectSettings(BaseModel):
         0.1,
         ge=0,
         le=0.9,
-        description="Share of the labelling queue that is drawn at random, for an unbiased test part.",
+        description="Share of the labelling queue that is drawn at random, for an unbiased test part; 0: none.",
     )
     record_results: bool = Field(True, description="Whether what the REST API classifies is kept as results.")
     record_texts: bool = Field(True, description="Whether results keep their text; feedback on one then needs none.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -51,6 +52,16 @@ class Prediction:
 
     spans: tuple[ScoredSpan, ...]
     score: float
+
+
+def with_finite_scores(prediction: Prediction) -> Prediction:
+    """The prediction with 0 for every score that is no number: neither JSON nor a queue can hold one."""
+    spans = tuple(span if _is_number(span.score) else replace(span, score=0.0) for span in prediction.spans)
+    return Prediction(spans, prediction.score if _is_number(prediction.score) else 0.0)
+
+
+def _is_number(score: float | None) -> bool:
+    return score is not None and math.isfinite(score)
 
 
 class Problem(StrEnum):

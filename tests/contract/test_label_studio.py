@@ -19,6 +19,9 @@ from sync.events import (
 )
 from sync.records import StoredProject
 from tests.contract.conftest import World
+from training.queue_order import CLUSTERS, Waiting, in_slice, order_queue
+from training.spans import hash_text
+from training.splits import Part
 
 CONFIG = (
     '<View><Labels name="label" toName="text"><Label value="PERSON"/><Label value="SSN"/></Labels>'
@@ -220,6 +223,60 @@ def test_predictions_in_bulk_order_the_queue(world: World, project: StoredProjec
     assert world.client.find_prediction(stored[0].id) == stored[0]
     single = world.client.create_prediction(ids[2], [region()], score=0.4, model_version="v1", cluster=2)
     assert single in world.client.list_predictions(ids[2])
+
+
+def test_clusters_are_served_by_turns(world: World, project: StoredProject) -> None:
+    """The cluster comes next that was done least; tasks without one are one more; within it the lowest score leads."""
+    ids = world.client.import_tasks(project.id, [{"data": {"text": TEXT}} for _ in range(6)])
+    for task_id, score, cluster in zip(ids[:4], (0.1, 0.2, 0.6, 0.7), (7, 7, 8, 8), strict=True):
+        made = world.client.create_prediction(task_id, [region()], score=score, model_version="v0", cluster=cluster)
+        assert made.cluster == cluster
+    world.client.import_predictions(
+        project.id, [{"task": i, **prediction(0.9 + n / 100)} for n, i in enumerate(ids[4:])]
+    )
+    served = serve(world, project.id, 6)
+    assert served[0] == ids[0]
+    assert set(served[1:3]) == {ids[2], ids[4]}
+    assert set(served[3:]) == {ids[1], ids[3], ids[5]}
+
+
+def serve(world: World, project_id: int, count: int) -> list[int]:
+    """Annotate what comes up, so many times; the tasks in their order."""
+    served = []
+    for _ in range(count):
+        task = world.client.next_task(project_id)
+        served.append(task.id)
+        world.client.create_annotation(task.id, [region()])
+    return served
+
+
+@pytest.mark.parametrize("clustered", [60, 0])
+def test_the_honest_slice_comes_up_in_its_share(world: World, project: StoredProject, clustered: int) -> None:
+    """What the labelling page is served next holds the share of texts that was ordered, with clusters and without."""
+    share, count = 0.25, 40
+    ids = world.client.import_tasks(project.id, [{"data": {"text": f"{TEXT} {n}"}} for n in range(90)])
+    waiting = [
+        Waiting(
+            task_id=task_id,
+            text_hash=hash_text(f"{TEXT} {n}"),
+            part=Part.TEST if n % 5 == 0 else Part.TRAIN,
+            score=(n * 37 % 90) / 90,
+            cluster=n % CLUSTERS + 1,
+        )
+        for n, task_id in enumerate(ids)
+    ]
+    places = order_queue(waiting, share=share, seed=0, clustered=clustered)
+    for place in places:
+        if place.cluster is not None:
+            world.client.create_prediction(
+                place.task_id, [region()], score=place.queue_score, model_version="v0", cluster=place.cluster
+            )
+    rest = [{"task": p.task_id, **prediction(p.queue_score)} for p in places if p.cluster is None]
+    world.client.import_predictions(project.id, rest)
+    by_id = {one.task_id: one for one in waiting}
+    served = [by_id[task_id] for task_id in serve(world, project.id, count)]
+    honest = sum(in_slice(one.text_hash, one.part, share=share, seed=0) for one in served)
+    assert honest / count == pytest.approx(share, abs=0.05)
 
 
 def test_one_lost_task_refuses_the_whole_push(world: World, project: StoredProject) -> None:

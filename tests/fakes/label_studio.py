@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -182,15 +184,21 @@ class FakeLabelStudio:
             self._send("TASKS_DELETED", task.project_id, tasks=[{"id": task_id}])
 
     def next_task(self, project_id: int) -> StoredTask | None:
-        """The unfinished task with the lowest score of the project's version; without one, the first."""
+        """The unfinished task of the least solved cluster with the lowest score of the project's version.
+
+        Without a prediction of that version, the first.
+        """
         project = self._get(self.projects, project_id)
         waiting = [self._shown(t) for t in self.tasks.values() if t.project_id == project_id and not t.is_labeled]
 
-        def score_of(task: StoredTask) -> float:
-            scores = [p.score or 0.0 for p in task.predictions if p.model_version == project.model_version]
-            return min(scores, default=float("inf"))
+        mine = [t for t in self.tasks.values() if t.project_id == project_id and t.annotations]
+        solved = Counter(max((p.cluster or 0 for p in self.list_predictions(t.id)), default=0) for t in mine)
 
-        return min(waiting, key=lambda t: (score_of(t), t.id), default=None)
+        def rank(task: StoredTask) -> tuple[float, float]:
+            shown = [p for p in task.predictions if p.model_version == project.model_version]
+            return min(((solved[p.cluster or 0], p.score or 0.0) for p in shown), default=(math.inf, math.inf))
+
+        return min(waiting, key=lambda t: (*rank(t), t.id), default=None)
 
     def create_annotation(self, task_id: int, result: Rows, **fields: Any) -> StoredAnnotation:
         task = self._get(self.tasks, task_id)
@@ -227,7 +235,8 @@ class FakeLabelStudio:
         self, task_id: int, result: Rows, *, score: float, model_version: str, cluster: int | None = None
     ) -> StoredPrediction:
         self._touch(self._get(self.tasks, task_id))
-        return self._predict(task_id, {"result": result, "score": score, "model_version": model_version})
+        row = {"result": result, "score": score, "model_version": model_version, "cluster": cluster}
+        return self._predict(task_id, row)
 
     def find_prediction(self, prediction_id: int) -> StoredPrediction | None:
         self._answer()
@@ -308,7 +317,13 @@ class FakeLabelStudio:
     def _predict(self, task_id: int, row: Mapping[str, Any]) -> StoredPrediction:
         result = copy.deepcopy(list(row["result"]))
         prediction = StoredPrediction(
-            self._id(), task_id, result, row.get("score"), row.get("model_version", ""), self._tick()
+            self._id(),
+            task_id,
+            result,
+            row.get("score"),
+            row.get("model_version", ""),
+            self._tick(),
+            row.get("cluster"),
         )
         self.predictions[prediction.id] = prediction
         return prediction

@@ -12,7 +12,7 @@ from sync.push import Pushed, drop_old_predictions, flip, push_predictions
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.loop import CONNECTION, SPEC, TEXT, Loop
 from training.artefacts import StoredArtefact
-from training.evaluate import score_spans
+from training.evaluation import GoldText, evaluate
 from training.gate import Verdict, VerdictKind
 from training.registry import Candidate, activate, register_candidate
 from training.spans import Prediction, ScoredSpan, Span
@@ -21,6 +21,7 @@ from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
 GRACE = timedelta(hours=25)
+SPAN = Span(0, 3, "PERSON")
 ADA = ("Ada Byron", "PERSON")
 
 
@@ -32,6 +33,12 @@ class Fresh:
     text: str
     prediction: Prediction
     kind: PredictionKind = PredictionKind.MODEL
+    cluster: int | None = None
+
+    @property
+    def queue_score(self) -> float:
+        """The queue goes by the confidence."""
+        return self.prediction.score
 
 
 def fresh(task_id: int, score: float, *spans: ScoredSpan) -> Fresh:
@@ -46,12 +53,12 @@ def loop(store: Store) -> Loop:
 
 def go_live(loop: Loop) -> MLModel:
     """Register the next version and put it live."""
-    scores = score_spans([[Span(0, 3, "PERSON")]], [[Span(0, 3, "PERSON")]])
+    found = evaluate([GoldText(1, "Ada", (SPAN,))], [[SPAN]], ("PERSON",), seed=0)
     with loop.store.write() as uow:
         project = uow.projects.lock(loop.project_id)
         artefact = StoredArtefact(f"place-{uow.models.next_number(project.id)}", "0" * 64, 1)
         verdict = Verdict(True, VerdictKind.PASSED, ())
-        model = register_candidate(uow, project, Candidate(SPEC, artefact, scores, verdict, None), now=loop.now)
+        model = register_candidate(uow, project, Candidate(SPEC, artefact, found, verdict, None), now=loop.now)
         activate(uow, project.id, model.id, by="test", reason="", now=loop.now)
         uow.commit()
     return model
@@ -94,7 +101,7 @@ def test_the_most_uncertain_are_pushed_first(loop: Loop) -> None:
     ids = [loop.add_task(f"{TEXT} {n}") for n in range(4)]
     loop.sync()
     model = go_live(loop)
-    wanted = [fresh(i, score) for i, score in zip(ids, (0.9, 0.1, 0.5, 0.3), strict=True)]
+    wanted = [fresh(i, score) for score, i in sorted(zip((0.9, 0.1, 0.5, 0.3), ids, strict=True))]
     store_bulk, calls = loop.fake.import_predictions, []
 
     def break_off(project_id: int, rows: list) -> int:  # type: ignore[type-arg]

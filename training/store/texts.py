@@ -133,18 +133,6 @@ class Texts:
         )
         return {task_id: proposal for task_id, proposal in self._session.execute(query) if proposal is not None}
 
-    def unfinished(self, project_id: int, *, after: int, limit: int) -> Sequence[tuple[Task, str]]:
-        """Up to `limit` tasks with ids over `after` that wait for an annotator, with their texts, by id."""
-        rows = self._session.execute(
-            select(Task, TextRow.text)
-            .join(TextRow, Task.text_id == TextRow.id)
-            .where(Task.project_id == project_id, Task.deleted_at.is_(None), Task.is_labeled.is_(False))
-            .where(Task.id > after)
-            .order_by(Task.id)
-            .limit(limit)
-        )
-        return [(task, text) for task, text in rows]
-
     def count_tasks(self, project_id: int) -> tuple[int, int]:
         """How many tasks there are, and how many of them are finished."""
         total, finished = self._session.execute(
@@ -176,13 +164,20 @@ class Texts:
         )
         return self._session.scalar(query) or 0
 
-    def pushed_task_ids(self, project_id: int, version: str) -> set[int]:
-        """The tasks that got a prediction of this version."""
-        return set(
-            self._session.scalars(
-                select(PushedPrediction.task_id).where(
-                    PushedPrediction.project_id == project_id, PushedPrediction.version == version
-                )
+    def pushed_task_ids(self, project_id: int, version: str, *, among: Sequence[int] | None = None) -> set[int]:
+        """The tasks, of all or `among` these few, that got a prediction of this version."""
+        query = select(PushedPrediction.task_id).where(
+            PushedPrediction.project_id == project_id, PushedPrediction.version == version
+        )
+        return set(self._session.scalars(query if among is None else query.where(PushedPrediction.task_id.in_(among))))
+
+    def find_pushed(self, project_id: int, task_id: int, version: str) -> PushedPrediction | None:
+        """The prediction of this version that a task got."""
+        return self._session.scalar(
+            select(PushedPrediction).where(
+                PushedPrediction.project_id == project_id,
+                PushedPrediction.task_id == task_id,
+                PushedPrediction.version == version,
             )
         )
 

@@ -17,6 +17,7 @@ from training.store.feedback import FeedbackRows
 from training.store.inbox import Inbox
 from training.store.models import Models
 from training.store.projects import Projects
+from training.store.queue import Queue
 from training.store.runs import Runs
 from training.store.schedule import Schedule
 from training.store.tallies import Tallies
@@ -30,6 +31,7 @@ class UnitOfWork:
     session: Session
     projects: Projects
     texts: Texts
+    queue: Queue
     annotations: Annotations
     feedback: FeedbackRows
     examples: Examples
@@ -48,6 +50,7 @@ class UnitOfWork:
         self.session = CountingSession(self._engine, expire_on_commit=False)
         self.projects = Projects(self.session)
         self.texts = Texts(self.session)
+        self.queue = Queue(self.session)
         self.annotations = Annotations(self.session)
         self.feedback = FeedbackRows(self.session)
         self.examples = Examples(self.session)

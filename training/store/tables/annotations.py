@@ -54,7 +54,11 @@ class PredictionKind(StrEnum):
 
 
 class PushedPrediction(Base):
-    """A prediction that was put into Label Studio for a task."""
+    """A prediction that was put into Label Studio for a task.
+
+    `score` is the version's own; where the queue goes by another one, for a task of its honest slice say, only Label
+    Studio has that. `cluster` is the one that it has there.
+    """
 
     __tablename__ = "pushed_prediction"
     __table_args__ = (UniqueConstraint("project_id", "task_id", "version"),)
@@ -68,3 +72,4 @@ class PushedPrediction(Base):
     spans: Mapped[JsonRows]
     score: Mapped[float]
     pushed_at: Mapped[datetime]
+    cluster: Mapped[int | None]

@@ -1,8 +1,20 @@
 """Every table at once: `METADATA` is complete, whichever rooms a process has imported."""
 
-from training.store.tables import access, annotations, examples, feedback, inbox, models, projects, runs, texts
+from training.store.tables import access, annotations, examples, feedback, inbox, models, projects, queue, runs, texts
 from training.store.tables.base import Base
 
-__all__ = ["METADATA", "access", "annotations", "examples", "feedback", "inbox", "models", "projects", "runs", "texts"]
+__all__ = [
+    "METADATA",
+    "access",
+    "annotations",
+    "examples",
+    "feedback",
+    "inbox",
+    "models",
+    "projects",
+    "queue",
+    "runs",
+    "texts",
+]
 
 METADATA = Base.metadata

@@ -33,7 +33,10 @@ class GroupBand(Base):
 
 
 class TextRow(Base):
-    """One text of a project, with the part (train, dev, test, set_aside) it got at first sight."""
+    """One text of a project, with the part (train, dev, test, set_aside) it got at first sight.
+
+    `cluster` is the number of the pool's cluster that it is nearest to, once the pool has some.
+    """
 
     __tablename__ = "text"
     __table_args__ = (UniqueConstraint("project_id", "hash"),)
@@ -46,6 +49,7 @@ class TextRow(Base):
     part: Mapped[str] = mapped_column(String(16))
     bridged_groups: Mapped[list[int]] = mapped_column(JSON_DOCUMENT)
     first_seen_at: Mapped[datetime]
+    cluster: Mapped[int | None]
 
 
 class Task(Base):

@@ -1,0 +1,268 @@
+"""A version's predictions on their way into Label Studio's queue."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from ml_backend import refreshing
+from ml_backend.bootstrap import Services
+from tests.integration.loop import Loop
+from tests.integration.test_sync_push import go_live
+from training.clusters import find_centres, nearest
+from training.queue_order import CLUSTERS, NUMBERS, SUNK
+from training.rescoring import FEWEST_TEXTS, LEASE, Rescoring
+from training.spans import Prediction, ScoredSpan
+from training.store.tables.models import MLModel
+from training.store.unit_of_work import Store
+
+TOPICS = ("invoice payment overdue", "football match goal", "recipe butter flour", "server outage network")
+
+
+def make_texts(count: int) -> list[str]:
+    """Texts of four topics, each unlike the others of its topic."""
+    rng = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(rng.choices(letters, k=6)) for _ in range(400)]
+    return [f"{TOPICS[n % 4]} {' '.join(rng.sample(words, 8))}" for n in range(count)]
+
+
+@dataclass
+class Scorer:
+    """A pipeline that scores by the number of a text's letters, and notes what it was asked."""
+
+    asked: list[str] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction a text."""
+        self.asked += texts
+        return [Prediction((ScoredSpan(0, 3, "PERSON", 0.5),), self.scores.get(text, score_of(text))) for text in texts]
+
+
+def score_of(text: str) -> float:
+    return (sum(map(ord, text)) % 997) / 1000
+
+
+@pytest.fixture
+def loop(store: Store) -> Loop:
+    """A project between the store and Label Studio."""
+    return Loop.start(store)
+
+
+@pytest.fixture
+def scorer(monkeypatch: pytest.MonkeyPatch) -> Scorer:
+    """What every version says."""
+    made = Scorer()
+    monkeypatch.setattr(refreshing, "open_version", lambda *_: made)
+    return made
+
+
+def live(loop: Loop) -> MLModel:
+    with loop.store.read() as uow:
+        found = uow.models.live(loop.project_id)
+    assert found is not None
+    return found
+
+
+def worker(loop: Loop, name: str = "one") -> Rescoring:
+    return Rescoring(loop.store, live(loop), name, loop.clock)
+
+
+def score(work: Rescoring, ids: Sequence[int], scorer: Scorer) -> int:
+    return work.score(ids, scorer, max_text_chars=1000)  # type: ignore[arg-type]
+
+
+def fill(loop: Loop, count: int) -> list[int]:
+    ids = loop.fake.import_tasks(loop.project_id, [{"data": {"text": text}} for text in make_texts(count)])
+    loop.sync()
+    return ids
+
+
+def refresh(loop: Loop, tmp_path: Path, **settings: object) -> None:
+    services = Services(Settings(data_dir=tmp_path, backend_password="secret", **settings))  # type: ignore[arg-type]
+    services.__dict__.update(store=loop.store, label_studio=loop.fake)
+    refreshing.refresh_queue(services, live(loop), announced=False)
+
+
+def unpushed(loop: Loop) -> int:
+    with loop.store.read() as uow:
+        return uow.texts.count_unpushed(loop.project_id, live(loop).version)
+
+
+def test_a_refresh_puts_every_task_into_the_queue(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Each waiting task gets one prediction; those with a cluster are the most uncertain and the slice's."""
+    ids = fill(loop, 140)
+    refresh(loop, tmp_path, cluster_seconds=4)
+    stored = [loop.fake.list_predictions(task_id) for task_id in ids]
+    assert [len(found) for found in stored] == [1] * 140
+    clustered = [found[0] for found in stored if found[0].cluster is not None]
+    assert len(clustered) == 4 * refreshing.SINGLES_A_SECOND
+    assert {(p.cluster or 0) // NUMBERS for p in clustered} == {2}
+    assert sum((p.cluster or 0) % NUMBERS > CLUSTERS for p in clustered) == math.ceil(len(clustered) * 0.1)
+    assert unpushed(loop) == 0
+    refresh(loop, tmp_path)
+    assert len(scorer.asked) == 140
+    assert all(len(loop.fake.list_predictions(task_id)) == 1 for task_id in ids)
+
+
+def test_the_store_keeps_the_confidence(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Where the queue goes by a drawn number, the store still knows what the version said."""
+    ids = fill(loop, 140)
+    refresh(loop, tmp_path)
+    with loop.store.read() as uow:
+        for task_id in ids:
+            pushed = uow.texts.find_pushed(loop.project_id, task_id, live(loop).version)
+            assert pushed is not None
+            assert pushed.score == score_of(loop.fake.tasks[task_id].data["text"])
+            assert pushed.cluster == loop.fake.list_predictions(task_id)[0].cluster
+
+
+def test_a_text_keeps_its_cluster(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Clusters are found once; what comes later finds its own, and nothing moves."""
+    ids = fill(loop, 130)
+    refresh(loop, tmp_path)
+
+    def clusters() -> dict[int, int | None]:
+        with loop.store.read() as uow:
+            tasks = [uow.texts.find_task(loop.project_id, task_id) for task_id in ids]
+            return {t.id: uow.texts.get_text(t.text_id).cluster for t in tasks if t and t.text_id}
+
+    before = clusters()
+    assert set(before.values()) <= set(range(1, CLUSTERS + 1))
+    assert None not in before.values()
+    loop.add_task("football match goal and something else")
+    loop.sync()
+    refresh(loop, tmp_path)
+    assert clusters() == before
+    with loop.store.read() as uow:
+        assert len(uow.queue.clusters(loop.project_id)) == CLUSTERS
+
+
+def test_a_small_pool_has_no_clusters(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Below the minimum everything goes in bulk, in the order of the scores with the slice in between."""
+    ids = fill(loop, FEWEST_TEXTS - 1)
+    refresh(loop, tmp_path)
+    assert {p.cluster for task_id in ids for p in loop.fake.list_predictions(task_id)} == {None}
+    assert unpushed(loop) == 0
+
+
+def test_alike_texts_make_one_cluster() -> None:
+    """A pool of one text, many times over, has one cluster."""
+    assert len(find_centres(["the same"] * 200, CLUSTERS, seed=0)) == 1
+    centres = find_centres(make_texts(200), 4, seed=0)
+    found = nearest(make_texts(200), centres)
+    # Not every text of a topic must be in its cluster, but most of them are.
+    assert all(max(found[t::4].count(c) for c in range(4)) > 30 for t in range(4))
+
+
+def test_an_empty_pool_is_refreshed(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Without a task the version is announced all the same."""
+    refresh(loop, tmp_path)
+    assert loop.project().announced_model_id == live(loop).id
+    assert scorer.asked == []
+
+
+def test_identical_texts_are_refreshed(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """A pool of one text has an order: one of its tasks comes up, the others sink."""
+    ids = loop.fake.import_tasks(loop.project_id, [{"data": {"text": "the same text"}} for _ in range(120)])
+    loop.sync()
+    with loop.store.write() as uow:
+        project = uow.projects.lock(loop.project_id)
+        project.settings = {**project.settings, "honest_share": 0.0}
+        uow.commit()
+    refresh(loop, tmp_path)
+    scores = sorted(loop.fake.list_predictions(task_id)[0].score or 0.0 for task_id in ids)
+    assert scores[0] < SUNK <= scores[1]
+
+
+@pytest.mark.parametrize("score_given", [float("nan"), float("inf"), None])
+def test_a_score_that_is_no_number_counts_as_the_lowest(
+    loop: Loop, scorer: Scorer, tmp_path: Path, score_given: float
+) -> None:
+    """A model without scores, or with NaN for one, leaves a queue that works."""
+    ids = fill(loop, 3)
+    scorer.scores = dict.fromkeys(make_texts(3), score_given)
+    refresh(loop, tmp_path)
+    assert unpushed(loop) == 0
+    assert all(0 <= (loop.fake.list_predictions(i)[0].score or 0.0) <= 1 for i in ids)
+
+
+def test_tasks_deleted_while_they_are_scored_hold_up_nothing(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """A task that goes between its prediction and its push is left out, and the others get in."""
+    ids = fill(loop, 140)
+    work = worker(loop)
+    work.prepare()
+    score(work, ids, scorer)
+    loop.fake.delete_task(ids[3])
+    loop.sync()  # of one the store knows, of the other nobody
+    loop.fake.delete_task(ids[5])
+    loop.fake.delete_task(ids[8])
+    refresh(loop, tmp_path)
+    assert unpushed(loop) == 0
+    assert all(len(loop.fake.list_predictions(i)) == 1 for i in ids if i in loop.fake.tasks)
+    with loop.store.read() as uow:
+        assert uow.queue.scored(live(loop), now=loop.now) == []
+
+
+def test_two_workers_share_the_work(loop: Loop, scorer: Scorer) -> None:
+    """What one has claimed the other leaves alone, in scoring and in pushing."""
+    ids = fill(loop, 30)
+    one, other = worker(loop, "one"), worker(loop, "other")
+    assert score(one, ids[:20], scorer) == 20
+    assert score(other, ids, scorer) == 10
+    assert (one.unscored(), other.unscored()) == ([], [])
+    places = one.order(clustered=0)
+    assert len(one.take(places[:18])) == 18
+    assert len(other.take(places)) == 12
+    assert one.order(clustered=0) == []
+
+
+def test_what_a_lost_worker_held_is_taken_over(loop: Loop, scorer: Scorer) -> None:
+    """A claim ends: a killed worker's tasks are asked about, and pushed, by another."""
+    ids = fill(loop, 10)
+    lost, other = worker(loop, "lost"), worker(loop, "other")
+    with loop.store.write() as uow:
+        claimed = uow.queue.claim_unscored(live(loop), ids, token="lost", until=loop.now + LEASE, now=loop.now)
+        uow.commit()
+    assert len(claimed) == 10
+    assert (other.unscored(), score(other, ids, scorer)) == ([], 0)
+    loop.now += LEASE + timedelta(seconds=1)
+    assert other.unscored() == ids
+    assert score(other, ids, scorer) == 10
+    places = lost.order(clustered=0)
+    assert len(lost.take(places)) == 10
+    assert other.take(places) == []
+    loop.now += LEASE + timedelta(seconds=1)
+    assert len(other.take(places)) == 10
+
+
+def test_a_refresh_goes_on_where_its_time_ended(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """What was scored before is not asked again, and what was pushed is not pushed again."""
+    ids = fill(loop, 40)
+    score(worker(loop), ids[:25], scorer)
+    refresh(loop, tmp_path)
+    assert len(scorer.asked) == len(set(scorer.asked)) == 40
+    assert all(len(loop.fake.list_predictions(i)) == 1 for i in ids)
+
+
+def test_the_most_uncertain_are_asked_first(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """The order goes by what the version shown before said, new tasks first; a newer one forgets old answers."""
+    ids = fill(loop, 20)
+    refresh(loop, tmp_path)
+    go_live(loop)
+    new = loop.add_task("something new")
+    loop.sync()
+    expected = sorted(ids, key=lambda i: (score_of(loop.fake.tasks[i].data["text"]), i))
+    assert worker(loop).unscored() == [new, *expected]
+    score(worker(loop), ids[:3], scorer)
+    go_live(loop)
+    worker(loop).prepare()
+    assert len(worker(loop).unscored()) == 21
