@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     heartbeat_timeout_seconds: int = Field(
         120, description="Seconds without a sign of life after which a run counts as lost.", ge=10
     )
+    gpu: str = Field(
+        "off",
+        description="GPU to train on: off, auto (the first, if any) or its number.",
+        pattern="^(off|auto|[0-9]+)$",
+    )
     training_timeout_seconds: int = Field(21_600, description="Longest training run, in seconds.", ge=60)
     refresh_timeout_seconds: int = Field(7_200, description="Longest refresh of predictions, in seconds.", ge=60)
     sync_timeout_seconds: int = Field(1_800, description="Longest drain or reconciliation, in seconds.", ge=60)

@@ -62,7 +62,7 @@ class Services:
         """What a training run works in."""
         work_dir = Path(self.settings.data_dir).absolute() / "work"
         work_dir.mkdir(parents=True, exist_ok=True)
-        return Workshop(store=self.store, artefacts=self.artefacts, work_dir=work_dir, clock=utc_now)
+        return Workshop(self.store, self.artefacts, work_dir, utc_now, gpu=self.settings.gpu)
 
 
 _services: dict[int, Services] = {}

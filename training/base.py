@@ -11,9 +11,10 @@ from typing import Any
 
 import spacy
 from spacy.util import is_compatible_version, load_config
-from thinc.api import ConfigValidationError, use_ops
+from thinc.api import ConfigValidationError, get_current_ops, set_current_ops, use_ops
+from thinc.util import gpu_is_available
 
-from config.errors import ModelUnavailable
+from config.errors import ConfigurationError, ModelUnavailable
 
 # One pipeline, published under its own name on GitHub and under another on PyPI.
 KNOWN_PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -29,6 +30,30 @@ def fast_ops() -> Iterator[None]:
     """Within it spaCy multiplies matrices by numpy's BLAS, several times faster than its own BLIS on current CPUs."""
     with use_ops("numpy", use_blis=False):
         yield
+
+
+@contextmanager
+def chosen_ops(gpu: str) -> Iterator[None]:
+    """Within it spaCy computes on the GPU of this number, for "auto" on the first one if there is any, else as before.
+
+    Raises ConfigurationError where a GPU is named that cannot be used.
+    """
+    if gpu == "off" or (gpu == "auto" and not gpu_is_available()):
+        yield
+        return
+    number = 0 if gpu == "auto" else int(gpu)
+    before = get_current_ops()
+    try:
+        spacy.require_gpu(number)
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise ConfigurationError(
+            f"GPU {number} cannot be used ({' '.join(str(error).split())[:200]}); install spaCy's extra for its CUDA "
+            f"version (https://spacy.io/usage#gpu), or set SPANLOOP_GPU to auto or off"
+        ) from error
+    try:
+        yield
+    finally:
+        set_current_ops(before)
 
 
 def load_base(name: str) -> Any:

@@ -7,7 +7,7 @@ token and listed; one that would then share a token with a longer span is listed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,20 @@ class Corpus:
         """The number of tokens in all docs."""
         return sum(len(doc) for doc in self.docs)
 
+    def join(self, other: Corpus) -> Corpus:
+        """This corpus with another one's docs after its own; spans are counted of this one alone."""
+        return replace(self, docs=self.docs + other.docs)
+
     def write(self, path: Path) -> None:
         """Write the docs as a .spacy file, as `spacy train` reads it."""
         DocBin(docs=self.docs, attrs=["ORTH", "SPACY", "ENT_IOB", "ENT_TYPE"]).to_disk(path)
 
 
-def build_corpus(nlp: Any, examples: Sequence[Example]) -> Corpus:
-    """Gold docs of the pipeline's tokenizer, long texts cut into windows that leave every gold span whole."""
+def build_corpus(nlp: Any, examples: Sequence[Example], *, rest: str = "outside") -> Corpus:
+    """Gold docs of the pipeline's tokenizer, long texts cut into windows that leave every gold span whole.
+
+    `rest` says what tokens beside the spans are: "outside" of all entities, or "missing", which is unknown.
+    """
     docs: list[Any] = []
     misaligned: list[Misalignment] = []
     for number, example in enumerate(examples):
@@ -66,14 +73,14 @@ def build_corpus(nlp: Any, examples: Sequence[Example]) -> Corpus:
             doc = nlp.make_doc(example.text[start:end])
             inside = {span for span in left if start <= span.start and span.end <= end}
             left -= inside
-            misaligned += _label(doc, inside, offset=start, example=number)
+            misaligned += _label(doc, inside, offset=start, example=number, rest=rest)
             docs += [doc] if len(doc) else []
         # Longer than a window, or outside of the text.
         misaligned += [Misalignment(number, span, None) for span in sorted(left)]
     return Corpus(tuple(docs), sum(len(example.spans) for example in examples), tuple(misaligned))
 
 
-def _label(doc: Any, spans: Iterable[Span], *, offset: int, example: int) -> Iterator[Misalignment]:
+def _label(doc: Any, spans: Iterable[Span], *, offset: int, example: int, rest: str) -> Iterator[Misalignment]:
     taken = Taken()
     entities = []
     longest_first = sorted(spans, key=lambda span: (span.start - span.end, span.start, span.label))
@@ -87,7 +94,13 @@ def _label(doc: Any, spans: Iterable[Span], *, offset: int, example: int) -> Ite
         if entity.text != text.strip():
             trained_as = Span(entity.start_char + offset, entity.end_char + offset, span.label)
             yield Misalignment(example, span, trained_as)
-    doc.set_ents(entities, default="outside")
+    doc.set_ents(entities, default=rest)
+
+
+def is_aligned(doc: Any, span: Span) -> bool:
+    """Whether the span, white space at its edges aside, lies on whole tokens of the doc of its text."""
+    entity = _expand(doc, span, 0)
+    return entity is not None and entity.text == doc.text[span.start : span.end].strip()
 
 
 def _expand(doc: Any, span: Span, offset: int) -> Any | None:

@@ -86,6 +86,12 @@ class ProjectSettings(BaseModel):
         10, ge=1, description="Test spans of a label below which its recall floor and its loss are not looked at."
     )
     max_epochs: int = Field(30, ge=1, le=1000, description="Epochs after which training stops at the latest.")
+    recipe: str = Field(
+        "auto",
+        pattern="^(auto|blank|warm|finetune|continue)$",
+        description="How a model is trained: auto, blank, warm, finetune or continue.",
+    )
+    rehearse: bool = Field(True, description="Whether a base model that is trained on keeps its other labels.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of training.")
     honest_share: float = Field(
         0.1,

@@ -4,10 +4,12 @@
 - warm: the same kind of network, starting from a copy of the base pipeline's embedding layer, with a recognizer of its
   own on top of it that knows the project's labels only.
 - finetune: the base pipeline's recognizer, trained on.
+- continue: the live version's recognizer, trained on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,22 +19,32 @@ from thinc.api import Config
 from config.errors import ConfigurationError
 from training.base import find_recognizer, needed_components
 
-RECIPES = ("blank", "warm", "finetune")
+RECIPES = ("blank", "warm", "finetune", "continue")
 AUTO = "auto"
+_FILES = {"continue": "finetune"}
 
 
-def choose_recipe(wanted: str, base: Any) -> str:
+def check_recipe(wanted: str) -> str:
+    """The name of a recipe, or "auto", as it is. Raises ConfigurationError for an unknown one."""
+    if wanted not in (AUTO, *RECIPES):
+        raise ConfigurationError(f"there is no recipe {wanted!r}; known are {', '.join((AUTO, *RECIPES))}")
+    return wanted
+
+
+def choose_recipe(wanted: str, base: Any, *, hindrance: str) -> str:
     """The recipe to train by; for "auto": blank for a base without recognizer, finetune where its embedding layer is
     shared with other components, warm otherwise.
 
-    Raises ConfigurationError for an unknown one, or one that the base has no parts for.
+    `hindrance` says why the live version cannot be trained on; empty where it can. Raises ConfigurationError for an
+    unknown recipe, or one that there are no parts for.
     """
-    if wanted not in (AUTO, *RECIPES):
-        raise ConfigurationError(f"there is no recipe {wanted!r}; known are {', '.join((AUTO, *RECIPES))}")
+    check_recipe(wanted)
     has_recognizer = find_recognizer(base) is not None
     if wanted == AUTO:
         return ("finetune" if _is_shared(base) else "warm") if has_recognizer else "blank"
-    if wanted != "blank" and not has_recognizer:
+    if wanted == "continue" and hindrance:
+        raise ConfigurationError(f"recipe 'continue' trains the live version on, but {hindrance}; take auto")
+    if wanted in ("warm", "finetune") and not has_recognizer:
         raise ConfigurationError(f"recipe {wanted!r} needs a base model with an entity recognizer; take blank or auto")
     if wanted == "warm" and _is_shared(base):
         raise ConfigurationError("recipe 'warm' needs a recognizer with an embedding layer of its own; take finetune")
@@ -44,24 +56,34 @@ def _is_shared(base: Any) -> bool:
 
 
 def recipe_config(recipe: str, base: Any, folder: Path) -> Config:
-    """The recipe's config for corpora in `folder` (train.spacy and dev.spacy), where parts of the base are put too."""
-    text = files("config").joinpath(f"spacy/{recipe}.cfg").read_text("utf-8")
+    """The recipe's config for corpora in `folder` (train.spacy and dev.spacy), where parts of the base are put too.
+
+    The model gets the base's tokenizer as it is now, whatever the recipe.
+    """
+    text = files("config").joinpath(f"spacy/{_FILES.get(recipe, recipe)}.cfg").read_text("utf-8")
     config = Config().from_str(text, interpolate=False)
     config["paths"].update(train=str(folder / "train.spacy"), dev=str(folder / "dev.spacy"))
     config["nlp"]["lang"] = base.lang
-    if recipe == "blank":
-        return config
     # A slim copy of the base: spaCy would load the whole pipeline, several times.
     base.to_disk(folder / "base")
     config["paths"]["base"] = str(folder / "base")
     config["nlp"]["tokenizer"] = base.config["nlp"]["tokenizer"]
-    if recipe == "finetune":
-        names = needed_components(base.config)
-        config["nlp"]["pipeline"] = names
-        config["components"] = {name: {"source": str(folder / "base")} for name in names}
-    else:
+    if recipe == "blank":
+        config["initialize"]["before_init"] = _copy_of(folder / "base", "tokenizer")
+    elif recipe == "warm":
         _copy_embedding(config, base, folder / "tok2vec.bin")
+    else:
+        _source_components(config, folder / "base", needed_components(base.config))
     return config
+
+
+def _copy_of(base: Path, *parts: str) -> dict[str, str]:
+    return {"@callbacks": "spacy.copy_from_base_model.v1", **dict.fromkeys(parts, str(base))}
+
+
+def _source_components(config: Config, base: Path, names: Sequence[str]) -> None:
+    config["nlp"]["pipeline"] = list(names)
+    config["components"] = {name: {"source": str(base)} for name in names}
 
 
 def _copy_embedding(config: Config, base: Any, file: Path) -> None:

@@ -17,17 +17,18 @@ from training.evaluate import Scores
 from training.gate import Verdict
 from training.heartbeat import Heartbeat
 from training.judging import Judgement, judge_candidate, read_test_part
-from training.pipeline import PipelineSpec, base_spec, load_pipeline
+from training.pipeline import Pipeline, load_pipeline
+from training.planning import examples_of, find_unlabelled, make_plan
 from training.policy import ProjectSettings, parse_settings
 from training.registry import Candidate, activate, open_version, register_candidate
+from training.run_report import report_memory, report_tokens
 from training.snapshot import Snapshot, check_enough, take_snapshot
 from training.splits import Part
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 from training.store.tables.runs import Incorporation, RunStatus, TrainingBatch
 from training.store.unit_of_work import Store, UnitOfWork
-from training.taxonomy import Taxonomy
-from training.trainer import Example, TrainingPlan, train_pipeline
+from training.trainer import train_pipeline
 
 log = get_logger(__name__)
 Clock = Callable[[], datetime]
@@ -43,6 +44,7 @@ class Workshop:
     artefacts: ArtefactStore
     work_dir: Path
     clock: Clock
+    gpu: str = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +170,27 @@ def _train_and_judge(
     with workshop.store.read() as uow:
         snapshot = take_snapshot(uow, project)
         live = uow.models.live(project.id)
+        unlabelled = find_unlabelled(uow, project.id)
     check_enough(snapshot, min_samples=settings.min_samples)
     if not snapshot.part(Part.TEST):
         return _wait_for_test_texts(project, run, workshop)
     log.info("run_started", run_id=run.id, project_id=project.id, texts=len(snapshot.examples))
     started = workshop.clock()
-    spec = _train(project, run, settings, snapshot, heartbeat, output)
+    plan = make_plan(
+        project,
+        settings,
+        base=run.configuration.get("base_model") or project.base_model,
+        live=live,
+        artefacts=workshop.artefacts,
+        unlabelled=unlabelled,
+        gpu=workshop.gpu,
+    )
+    train, dev = examples_of(snapshot, Part.TRAIN), examples_of(snapshot, Part.DEV)
+    spec = train_pipeline(train, dev, plan=plan, output=output, on_progress=heartbeat.report)
     seconds = (workshop.clock() - started).total_seconds()
     heartbeat.check()
-    judgement = _judge(project, settings, spec, output, live, snapshot, workshop)
+    trained = load_pipeline(spec, output)
+    judgement = _judge(project, settings, trained, live, snapshot, workshop)
     heartbeat.check()
     artefact = workshop.artefacts.save(output, f"project-{project.id}")
     found, verdict = judgement.candidate, judgement.verdict
@@ -184,6 +198,8 @@ def _train_and_judge(
     figures = {
         "candidate": found.to_json(),
         "live": judgement.live.to_json(),
+        "tokens": report_tokens(trained, project, snapshot, workshop.store),
+        "memory": report_memory(trained, judgement, snapshot, known=set((plan.base_mapping or {}).values())),
         **_report(found.scores, snapshot),
     }
     try:
@@ -193,34 +209,10 @@ def _train_and_judge(
         raise RunLost(f"run {run.id} was taken from this worker before its model was registered") from error
 
 
-def _train(
-    project: Project,
-    run: TrainingBatch,
-    settings: ProjectSettings,
-    snapshot: Snapshot,
-    heartbeat: Heartbeat,
-    output: Path,
-) -> PipelineSpec:
-    base = run.configuration.get("base_model") or project.base_model
-    known = base_spec(base, project.language, Taxonomy.from_json(project.taxonomy))
-    plan = TrainingPlan(
-        base=base,
-        language=project.language,
-        labels=project.labels,
-        seed=settings.seed,
-        max_epochs=settings.max_epochs,
-        base_mapping=known.label_mapping,
-        pattern_mapping=known.pattern_mapping,
-    )
-    train, dev = ([Example(e.text, e.spans) for e in snapshot.part(part)] for part in (Part.TRAIN, Part.DEV))
-    return train_pipeline(train, dev, plan=plan, output=output, on_progress=heartbeat.report)
-
-
 def _judge(
     project: Project,
     settings: ProjectSettings,
-    spec: PipelineSpec,
-    output: Path,
+    trained: Pipeline,
     live: MLModel | None,
     snapshot: Snapshot,
     workshop: Workshop,
@@ -228,8 +220,7 @@ def _judge(
     if live is None:
         raise RunError("the project has no live version to compare with; run `spanloop project adopt` on it again")
     test = read_test_part(workshop.store, project, snapshot)
-    candidate, before = load_pipeline(spec, output), open_version(live, workshop.artefacts)
-    return judge_candidate(candidate, before, test, project.labels, settings)
+    return judge_candidate(trained, open_version(live, workshop.artefacts), test, project.labels, settings)
 
 
 def _report(scores: Scores, snapshot: Snapshot) -> dict[str, Any]:

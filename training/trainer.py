@@ -22,19 +22,23 @@ from spacy.training.loop import train
 from thinc.api import Config
 
 from config.errors import NotEnoughData
-from training.base import fast_ops, find_recognizer, labels_of, load_base, load_folder
+from training.base import chosen_ops, fast_ops, find_recognizer, labels_of, load_base, load_folder
 from training.corpus import Corpus, Example, build_corpus, sound_examples
 from training.fitting import fit
 from training.patterns import default_pattern_mapping
 from training.pipeline import Pipeline, PipelineSpec, default_label_mapping, known_names
-from training.recipes import choose_recipe, forget_paths, recipe_config
+from training.recipes import check_recipe, choose_recipe, forget_paths, recipe_config
+from training.rehearsal import add_own_labels, rehearse_on
+from training.tokenizers import OWN, choose_tokenizer
 
-__all__ = ["Example", "Progress", "TrainingPlan", "train_pipeline"]
+__all__ = ["Example", "LiveModel", "Progress", "TrainingPlan", "train_pipeline"]
 
 # Early stopping needs a steady figure, not every dev text: this many tokens cost about a second an evaluation.
 DEV_TOKENS = 8_000
 # Without dev texts there is nothing to stop by: this many updates, in whole epochs.
 STEPS_WITHOUT_DEV = 200
+# Recipes that go on with a recognizer as it is.
+TRAINED_ON = ("finetune", "continue")
 # An update takes so many words that an epoch has about so many updates, within limits: few texts need many small steps.
 STEPS_AN_EPOCH = 16
 FEWEST_WORDS, MOST_WORDS = 60, 600
@@ -60,11 +64,21 @@ OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
+class LiveModel:
+    """The version that serves now: its files and its spec."""
+
+    folder: Path
+    spec: PipelineSpec
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """What to train: `recipe` is one of config/spacy/*.cfg, or "auto" (see training/recipes.py).
 
     `base_mapping` says which label of the base pipeline is which leaf, `pattern_mapping` the same of pattern
-    recognizers; None: by the names that the default taxonomy knows for the leaves.
+    recognizers; None: by the names that the default taxonomy knows for the leaves. `live` is the version that recipe
+    "continue" trains on. `unlabelled` are texts without gold spans, on which a recognizer that is trained on rehearses
+    what it knew besides; with `rehearse` off it may forget that. `gpu` is "off", "auto" or the number of a GPU.
     """
 
     base: str
@@ -75,6 +89,10 @@ class TrainingPlan:
     recipe: str = "auto"
     base_mapping: dict[str, str] | None = None
     pattern_mapping: dict[str, str] | None = None
+    live: LiveModel | None = None
+    unlabelled: tuple[str, ...] = ()
+    rehearse: bool = True
+    gpu: str = "off"
 
 
 @dataclass
@@ -87,6 +105,10 @@ class _Job:
     started: float = field(default_factory=time.monotonic)
     recipe: str = "blank"
     base: Any = None
+    tokenizer: str = OWN
+    base_mapping: dict[str, str] | None = None
+    kept: tuple[str, ...] = ()  # labels of the base that the project does not teach, and that are rehearsed
+    rehearsed: int = 0
     names: dict[str, str] = field(default_factory=dict)  # leaf to the label it is trained under
     train: Corpus | None = None
     dev: Corpus | None = None
@@ -135,7 +157,8 @@ def train_pipeline(
             job = _Job(plan, on_progress, folder)
             job.report()
             _prepare(job, train, dev)
-            best = _run_loop(job)
+            with chosen_ops(plan.gpu):
+                best = _run_loop(job)
             spec = _measure(job, best, train, dev)
         best.rename(output)
     finally:
@@ -144,26 +167,61 @@ def train_pipeline(
 
 
 def _prepare(job: _Job, train: Sequence[Example], dev: Sequence[Example]) -> None:
-    """Choose the recipe, and write the corpora under the labels that it trains."""
+    """Choose recipe and tokenizer, and write the corpora under the labels that are trained."""
     plan = job.plan
-    job.base = load_base(plan.base)
-    job.recipe = choose_recipe(plan.recipe, job.base)
-    if job.recipe == "finetune":
-        job.names = _base_names(plan, job.base)
+    _choose_start(job, train)
+    if job.recipe in TRAINED_ON:
+        job.names = _base_names(plan, job.base, job.base_mapping)
+        job.kept = tuple(sorted(set(labels_of(job.base)) - set(job.names.values()))) if plan.rehearse else ()
     order = list(train)
     random.Random(plan.seed).shuffle(order)
-    job.train = build_corpus(job.base, [_renamed(example, job.names) for example in order])
-    job.dev = build_corpus(job.base, [_renamed(example, job.names) for example in _some_of(dev, plan.seed)])
+    job.train = build_corpus(job.base, _as_trained(job, order))
+    job.dev = build_corpus(job.base, _as_trained(job, _some_of(dev, plan.seed)))
+    texts = plan.unlabelled[: len(train)]
+    if job.kept and texts:
+        more = rehearse_on(job.base, job.kept, texts)
+        job.train, job.rehearsed = job.train.join(more), len(more.docs)
     job.train.write(job.folder / "train.spacy")
     # The loop wants something to evaluate; without dev texts nobody looks at that figure.
     (job.dev if job.dev.docs else job.train).write(job.folder / "dev.spacy")
     job.report()
 
 
-def _base_names(plan: TrainingPlan, base: Any) -> dict[str, str]:
+def _choose_start(job: _Job, train: Sequence[Example]) -> None:
+    """The recipe, the pipeline that it starts from, and the tokenizer of both."""
+    plan = job.plan
+    check_recipe(plan.recipe)
+    job.base, job.base_mapping = load_base(plan.base), plan.base_mapping
+    job.tokenizer = choose_tokenizer(job.base, train)
+    job.recipe = choose_recipe(plan.recipe, job.base, hindrance=_why_not_continue(plan, job.tokenizer))
+    if job.recipe == "continue" and plan.live:
+        # With the tokenizer that it was trained with, which is the same.
+        job.base, job.base_mapping = load_folder(plan.live.folder), plan.live.spec.label_mapping
+
+
+def _why_not_continue(plan: TrainingPlan, tokenizer: str) -> str:
+    """What keeps the live version from being trained on; empty where nothing does."""
+    if plan.live is None or not plan.live.spec.training:
+        return "no trained version is live"
+    spec = plan.live.spec
+    if foreign := sorted(set(spec.label_mapping.values()) - set(plan.labels)):
+        return f"it knows labels that the project does not have any more: {', '.join(foreign)}"
+    if spec.base != plan.base:
+        return f"it grew from another base model, {spec.base}"
+    if spec.training.get("tokenizer", OWN) != tokenizer:
+        return "the labels need other tokens now"
+    return ""
+
+
+def _as_trained(job: _Job, examples: Sequence[Example]) -> list[Example]:
+    """The examples under the labels that are trained, and with what the base says of the labels that it keeps."""
+    renamed = [_renamed(example, job.names) for example in examples]
+    return add_own_labels(job.base, job.kept, renamed) if job.kept else renamed
+
+
+def _base_names(plan: TrainingPlan, base: Any, mapping: dict[str, str] | None) -> dict[str, str]:
     """For each leaf the base's label that means it, so that training starts from what the base knows."""
     labels = labels_of(base)
-    mapping = plan.base_mapping
     if mapping is None:
         mapping = default_label_mapping(labels, known_names(plan.labels))
     names = {leaf: label for label, leaf in sorted(mapping.items(), reverse=True) if leaf in plan.labels}
@@ -193,7 +251,7 @@ def _some_of(dev: Sequence[Example], seed: int) -> list[Example]:
 def _run_loop(job: _Job) -> Path:
     """Train by spaCy's loop; the folder of the best model."""
     nlp = init_nlp(_config(job))
-    if job.recipe == "finetune":
+    if job.recipe in TRAINED_ON:
         _add_labels(nlp, job)
     job.report()
     results = job.folder / "results"
@@ -277,10 +335,10 @@ def _label_mapping(job: _Job, nlp: Any) -> dict[str, str]:
     """Trained labels to their leaves, and what else the base's labels mean."""
     leaves = set(job.plan.labels)
     labels = labels_of(nlp)
-    if job.recipe != "finetune":
+    if job.recipe not in TRAINED_ON:
         return {label: label for label in labels if label in leaves}
-    kept = default_label_mapping(labels, known_names(job.plan.labels)) if job.plan.base_mapping is None else {}
-    mapping = {**kept, **(job.plan.base_mapping or {}), **{label: leaf for leaf, label in job.names.items()}}
+    kept = default_label_mapping(labels, known_names(job.plan.labels)) if job.base_mapping is None else {}
+    mapping = {**kept, **(job.base_mapping or {}), **{label: leaf for leaf, label in job.names.items()}}
     return {label: leaf for label, leaf in sorted(mapping.items()) if label in labels and leaf in leaves}
 
 
@@ -299,4 +357,7 @@ def _facts(job: _Job, train: Sequence[Example], dev: Sequence[Example]) -> dict[
         "support": dict(sorted(support.items())),
         "spans": job.train.spans,
         "misaligned_spans": len(job.train.misaligned),
+        "tokenizer": job.tokenizer,
+        "kept_labels": list(job.kept),
+        "rehearsed_texts": job.rehearsed,
     }

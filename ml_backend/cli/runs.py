@@ -163,5 +163,12 @@ def describe_run(run: TrainingBatch) -> dict[str, dict[str, Any]]:
         "progress": {name: value for name, value in progress.items() if value is not None},
         "texts": {name: value for name, value in texts.items() if value is not None},
         "metrics": metrics,
+        "tokens": _without_lists(run, "tokens"),
+        "memory": _without_lists(run, "memory"),
         "verdict": {"kind": verdict["kind"], "reasons": " ".join(verdict["reasons"])} if verdict else {},
     }
+
+
+def _without_lists(run: TrainingBatch, topic: str) -> dict[str, Any]:
+    figures = (run.metrics or {}).get(topic, {})
+    return {name: value for name, value in figures.items() if value is not None and not isinstance(value, list)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 
 from tests.integration.rows import Desk, later, span_of
 from training.artefacts import ArtefactStore
@@ -53,7 +54,7 @@ class Shop:
         patch.setattr("training.run.train_pipeline", shop.train)
         patch.setattr("training.run.load_pipeline", shop.load)
         patch.setattr("training.registry.load_pipeline", shop.load)
-        patch.setattr("training.run.base_spec", lambda *_: SPEC)
+        patch.setattr("training.planning.base_spec", lambda *_: SPEC)
         return shop
 
     def train(
@@ -137,6 +138,8 @@ class Shop:
 @dataclass
 class _Pretended:
     is_right: bool
+    spec: PipelineSpec = SPEC
+    nlp: Any = field(default_factory=lambda: spacy.blank("en"))
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Every name, or nothing at all."""

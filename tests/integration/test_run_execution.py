@@ -15,6 +15,7 @@ from config.errors import Conflict, ModelUnavailable
 from tests.integration.rows import later
 from tests.integration.shop import Shop
 from training.run import cancel_run, fail_run, request_run, wake_waiting_run
+from training.spans import Span
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 from training.trainer import OnProgress, Progress
@@ -317,6 +318,29 @@ def test_run_that_was_taken_away_registers_nothing(shop: Shop, monkeypatch: pyte
     assert (len(shop.models()), shop.artefacts(), shop.desk.counts().newly_verified) == (1, [], 11)
 
 
+def test_run_lists_each_span_that_its_tokens_cannot_hold(shop: Shop) -> None:
+    """A gold span inside of a token is counted, and listed with its task and the stretch that was trained instead."""
+    first, *_ = annotate_all_parts(shop)
+    name = shop.texts[first].split()[0]
+    shop.desk.annotate(first, first, Span(0, len(name) - 1, "PERSON"), at=50)
+    shop.execute(run_id := shop.ask())
+    tokens = (shop.run(run_id).metrics or {})["tokens"]
+    assert (tokens["spans"], tokens["misaligned"]) == (11, 1)
+    [listed] = tokens["listed"]
+    assert (listed["task_ids"], listed["start"], listed["end"]) == ([first], 0, len(name) - 1)
+    assert listed["trained_as"] == [0, len(name)]
+
+
+def test_run_rehearses_on_train_texts_that_nobody_verified(shop: Shop) -> None:
+    """Texts that wait for an annotator may be rehearsed on, those of the test and dev part never."""
+    annotate_all_parts(shop)
+    waiting = [text for number, text in shop.texts.items() if shop.desk.example(text) is None]
+    assert {shop.desk.text(text).part for text in waiting} > {"train"}
+    shop.execute(shop.ask())
+    ((_, _, plan),) = shop.trained
+    assert set(plan.unlabelled) == {text for text in waiting if shop.desk.text(text).part == "train"}
+
+
 def test_run_of_another_settings_takes_those_it_was_asked_with(shop: Shop) -> None:
     """A run can be asked for with settings and a base model of its own."""
     annotate_all_parts(shop)
@@ -359,7 +383,7 @@ def train_for_ever(train, dev, *, plan, output, on_progress):
     while True:
         time.sleep(0.1)
 
-training.run.train_pipeline, training.run.base_spec = train_for_ever, lambda *_: SPEC
+training.run.train_pipeline, training.planning.base_spec = train_for_ever, lambda *_: SPEC
 url, folder, run_id = sys.argv[1:]
 store = Store(open_engine(url))
 execute_run(run_id, Workshop(store, ArtefactStore(f"{folder}/models"), Path(folder) / "work", utc_now), worker="killed")

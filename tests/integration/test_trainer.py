@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import spacy
+from thinc.util import gpu_is_available
 
 from config.errors import ConfigurationError, ModelUnavailable, NotEnoughData, RunCancelled
 from training.evaluate import score_spans
 from training.pipeline import PipelineSpec, load_pipeline
 from training.spans import Span
-from training.trainer import Example, Progress, TrainingPlan, train_pipeline
+from training.trainer import Example, LiveModel, Progress, TrainingPlan, train_pipeline
 
 NAMES = ["Ada Brandt", "Wim Okoro", "Lucy Farrow", "Tarik Holm", "Ines Petrov", "Noor Salgado", "Otto Lindqvist"]
 PLACES = ["Quellstadt", "Norvale", "Port Amble", "Grimsbek", "Vellora", "San Tarin", "Ostwick"]
@@ -237,6 +238,104 @@ def test_trainer_builds_on_a_base_model(tmp_path: Path, recipe: str) -> None:
     assert spacy.load(output).pipe_names == ["ner"]
     assert str(tmp_path) not in (output / "config.cfg").read_text("utf-8")
     assert f1_of(spec, output, make_examples(30, 3)) > 0.7
+
+
+def make_glued_examples(count: int, seed: int) -> list[Example]:
+    """Texts with codes inside of what a language's tokenizer takes for one word."""
+    chance = random.Random(seed)
+    made = []
+    for _ in range(count):
+        age, number = str(chance.randrange(18, 99)), f"{chance.randrange(999):03}-{chance.randrange(99):02}"
+        text = f"Age:{age}y tel.{number}x"
+        at = text.index(number)
+        made.append(Example(text, (Span(4, 6, "AGE"), Span(at, at + len(number), "CODE"))))
+    return made
+
+
+@pytest.mark.parametrize("base", ["blank:en", "en_core_web_sm"])
+def test_trainer_finds_codes_glued_to_words(tmp_path: Path, base: str) -> None:
+    """Spans inside of words are learnt exactly, with tokens that plain spaCy has after loading the model."""
+    output = tmp_path / "model"
+    spec = train_pipeline(
+        make_glued_examples(40, 1),
+        make_glued_examples(10, 2),
+        plan=plan(base, labels=("AGE", "CODE"), max_epochs=10),
+        output=output,
+        on_progress=ignore,
+    )
+    assert (spec.training["tokenizer"], spec.training["misaligned_spans"]) == ("boundaries", 0)
+    assert [token.text for token in spacy.load(output)("Age:45y")] == ["Age", ":", "45", "y"]
+    assert f1_of(spec, output, make_glued_examples(20, 3)) > 0.9
+
+
+def test_trainer_goes_on_with_the_live_version(tmp_path: Path) -> None:
+    """The live version's recognizer can be trained on, with a new label beside its own; else the reason is said."""
+    first = plan(labels=("PERSON", "CITY"), max_epochs=8)
+    one = train_pipeline(make_examples(40, 1), [], plan=first, output=tmp_path / "one", on_progress=ignore)
+    live = LiveModel(tmp_path / "one", one)
+    two = train_pipeline(
+        make_examples(30, 1),
+        [],
+        plan=plan(max_epochs=3, recipe="continue", live=live),
+        output=tmp_path / "two",
+        on_progress=ignore,
+    )
+    assert two.training["recipe"] == "continue"
+    assert set(two.label_mapping) == set(LABELS)
+    assert f1_of(two, tmp_path / "two", make_examples(30, 3)) > 0.8
+    for wrong, reason in (
+        (plan(recipe="continue"), "no trained version is live"),
+        (plan(labels=("CITY",), recipe="continue", live=live), "PERSON"),
+        (plan("blank:de", recipe="continue", live=live), "another base model"),
+    ):
+        with pytest.raises(ConfigurationError, match=reason):
+            train_pipeline(make_examples(5, 1), [], plan=wrong, output=tmp_path / "three", on_progress=ignore)
+
+
+def test_trainer_rehearses_what_the_project_does_not_teach(tmp_path: Path) -> None:
+    """A base model that is trained on keeps labels that are in no training text; without rehearsal it loses them."""
+    texts = ["Paris is larger than Oslo.", "Germany and France met in June.", "It cost 20 dollars in London."]
+    found = {}
+    for rehearse in (True, False):
+        output = tmp_path / str(rehearse)
+        spec = train_pipeline(
+            [Example(f"{text} Ref {n}-AX{n}.", ()) for n, text in enumerate(texts * 4)] + make_code_examples(40),
+            [],
+            plan=plan(
+                "en_core_web_sm",
+                labels=("CODE",),
+                recipe="finetune",
+                max_epochs=6,
+                unlabelled=tuple(texts),
+                rehearse=rehearse,
+            ),
+            output=output,
+            on_progress=ignore,
+        )
+        assert ("GPE" in spec.training["kept_labels"]) is rehearse
+        found[rehearse] = [e.text for text in texts for e in spacy.load(output)(text).ents if e.label_ == "GPE"]
+    assert len(found[True]) >= 4
+    assert len(found[False]) < len(found[True])
+
+
+def make_code_examples(count: int) -> list[Example]:
+    """Texts with a code, in places that the base model knows."""
+    texts = (f"In {PLACES[n % 7]} the code QX{n:03} was sent to France." for n in range(count))
+    return [Example(text, (Span(text.index("QX"), text.index("QX") + 5, "CODE"),)) for text in texts]
+
+
+@pytest.mark.parametrize(("gpu", "works"), [("off", True), ("auto", True), ("7", False)])
+def test_trainer_takes_a_gpu_where_there_is_one(tmp_path: Path, gpu: str, works: bool) -> None:
+    """ "auto" falls back to the processor; a GPU that is named and not there is an error that says what to do."""
+    if gpu_is_available():
+        pytest.skip("this machine has a GPU")
+    train = {"plan": plan(max_epochs=1, gpu=gpu), "output": tmp_path / "model", "on_progress": ignore}
+    if works:
+        train_pipeline(make_examples(5, 1), [], **train)
+        return
+    with pytest.raises(ConfigurationError, match="GPU 7"):
+        train_pipeline(make_examples(5, 1), [], **train)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_trainer_cuts_long_texts(tmp_path: Path) -> None:

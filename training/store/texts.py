@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from training.store.tables.annotations import PushedPrediction
+from training.store.tables.examples import TrainingDataset
 from training.store.tables.texts import GroupBand, Task, TextGroup, TextRow
 
 
@@ -132,6 +133,18 @@ class Texts:
             Task.project_id == project_id, Task.id.in_(list(task_ids)), Task.deleted_at.is_(None)
         )
         return {task_id: proposal for task_id, proposal in self._session.execute(query) if proposal is not None}
+
+    def unverified(self, project_id: int, *, part: str, limit: int) -> Sequence[str]:
+        """Up to `limit` texts of a part that are no verified example, by id."""
+        verified = select(TrainingDataset.text_id).where(
+            TrainingDataset.project_id == project_id, TrainingDataset.verified
+        )
+        return self._session.scalars(
+            select(TextRow.text)
+            .where(TextRow.project_id == project_id, TextRow.part == part, TextRow.id.not_in(verified))
+            .order_by(TextRow.id)
+            .limit(limit)
+        ).all()
 
     def count_tasks(self, project_id: int) -> tuple[int, int]:
         """How many tasks there are, and how many of them are finished."""
