@@ -38,27 +38,45 @@ class Evidence:
     blind: bool
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is shown of a text's evidence, and what is not.
+
+    `hidden` are spans that were found but are not served, where nothing else is shown; `missed` holds for each token
+    outside of shown spans the probability that an entity was left out there.
+    """
+
+    shown: tuple[ScoredSpan, ...]
+    hidden: tuple[ScoredSpan, ...]
+    missed: npt.NDArray[np.float64]
+    blind: bool
+
+    @property
+    def log_nothing_missed(self) -> float:
+        """The log-probability that nothing is missing beside the shown spans."""
+        doubt = sum(math.log1p(-clip(span.score)) for span in self.hidden)
+        return doubt + (math.log(BLIND_CONFIDENCE) if self.blind else float(np.log1p(-self.missed).sum()))
+
+
 def compose(evidence: Evidence, *, serving: Mapping[str, str], calibration: Calibration) -> Prediction:
     """The prediction: for each label what `serving` says (model, pattern or both; both where it says nothing)."""
-    shown, log_nothing_missed = choose(evidence, serving=serving, calibration=calibration)
-    return Prediction(tuple(shown), calibration.task_score(shown, log_nothing_missed))
+    return conclude(choose(evidence, serving=serving, calibration=calibration), calibration)
 
 
-def choose(
-    evidence: Evidence, *, serving: Mapping[str, str], calibration: Calibration
-) -> tuple[list[ScoredSpan], float]:
-    """The spans to show, and the log-probability that none is missing beside them.
+def conclude(choice: Choice, calibration: Calibration) -> Prediction:
+    """The prediction that a choice comes to, with the task's score."""
+    return Prediction(choice.shown, calibration.task_score(choice.shown, choice.log_nothing_missed))
 
-    What was found but is not served casts doubt on the text where nothing else is shown.
-    """
+
+def choose(evidence: Evidence, *, serving: Mapping[str, str], calibration: Calibration) -> Choice:
+    """Which spans are shown; what was found but is not served casts doubt on the text where nothing else is shown."""
     candidates = _candidates(evidence, calibration)
     served = [c for c in candidates if serving.get(c.span.label, "both") in ("both", c.span.origin)]
     taken = Taken()
     ranked = sorted(served, key=lambda candidate: candidate.rank)
-    shown = sorted(c.span for c in ranked if taken.take(c.span.start, c.span.end))
-    hidden = [c.span for c in candidates if taken.is_free(c.span.start, c.span.end)]
-    doubt = sum(math.log1p(-clip(span.score)) for span in hidden) + _log_nothing_missed(evidence, shown)
-    return shown, doubt
+    shown = tuple(sorted(c.span for c in ranked if taken.take(c.span.start, c.span.end)))
+    hidden = tuple(c.span for c in candidates if taken.is_free(c.span.start, c.span.end))
+    return Choice(shown, hidden, _missed_beside(evidence, shown), evidence.blind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +106,11 @@ def _candidates(evidence: Evidence, calibration: Calibration) -> list[_Candidate
     return [*model, *patterns]
 
 
-def _log_nothing_missed(evidence: Evidence, shown: Sequence[ScoredSpan]) -> float:
-    if evidence.blind:
-        return math.log(BLIND_CONFIDENCE)
+def _missed_beside(evidence: Evidence, shown: Sequence[ScoredSpan]) -> npt.NDArray[np.float64]:
     missed = evidence.missed
-    if shown:
+    if shown and len(missed):
         starts, ends = (np.array(edge) for edge in zip(*((span.start, span.end) for span in shown), strict=True))
         before = np.searchsorted(starts, evidence.token_ends, side="left") - 1
         covered = (before >= 0) & (ends[before] > evidence.token_starts)
         missed = missed[~covered]
-    return float(np.log1p(-np.clip(missed.astype(np.float64), 0.0, 1 - 1e-6)).sum())
+    return np.clip(missed.astype(np.float64), 0.0, 1 - 1e-6)

@@ -78,9 +78,9 @@ def _fit_task(
     cases: list[float] = []
     right: list[bool] = []
     for example, seen in zip(examples, evidence, strict=True):
-        shown, doubt = choose(seen, serving=serving, calibration=calibration)
-        cases.append(task_log_odds(shown, doubt))
-        right.append({span.span for span in shown} == set(example.spans))
+        choice = choose(seen, serving=serving, calibration=calibration)
+        cases.append(task_log_odds(choice.shown, choice.log_nothing_missed))
+        right.append({span.span for span in choice.shown} == set(example.spans))
     return fit_platt(cases, right, default=DEFAULT_TASK)
 
 
@@ -127,6 +127,6 @@ def choose_way(
 def _scores_of(
     examples: Sequence[Example], evidence: Sequence[Evidence], serving: Mapping[str, str], calibration: Calibration
 ) -> dict[str, LabelScores]:
-    predictions = (choose(seen, serving=serving, calibration=calibration)[0] for seen in evidence)
+    predictions = (choose(seen, serving=serving, calibration=calibration).shown for seen in evidence)
     shown = [[span.span for span in spans] for spans in predictions]
     return score_spans([example.spans for example in examples], shown).per_label

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from training.base import find_recognizer, labels_of, load_base, load_folder
-from training.compose import Evidence, compose
+from training.compose import Evidence, choose, compose, conclude
 from training.decode import ActionTable, Decoded, decode, table_of
 from training.patterns import PatternMatcher, default_pattern_mapping
+from training.ranking import Seen
 from training.scoring import Calibration
 from training.spans import Prediction, ScoredSpan
 from training.taxonomy import Taxonomy, load_taxonomy, taxonomy_of
@@ -143,6 +144,15 @@ class Pipeline:
         return [
             compose(evidence, serving=self.spec.serving, calibration=self._calibration)
             for evidence in self.gather(texts, batch_size=batch_size)
+        ]
+
+    def look(self, texts: Sequence[str], *, committee: Sequence[Pipeline] = ()) -> list[Seen]:
+        """Each text with all that a ranking function may ask for; `committee` are other versions of the pipeline."""
+        said = [member.predict(texts) for member in committee]
+        return [
+            Seen(evidence, choice, conclude(choice, self._calibration), tuple(one[number] for one in said))
+            for number, evidence in enumerate(self.gather(texts))
+            for choice in [choose(evidence, serving=self.spec.serving, calibration=self._calibration)]
         ]
 
     def gather(self, texts: Sequence[str], *, batch_size: int = 64) -> list[Evidence]:

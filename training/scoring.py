@@ -9,14 +9,14 @@ with the model version as JSON; without any the defaults hold. No score is NaN, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from training.spans import ScoredSpan
+from training.spans import Prediction, ScoredSpan, Span
 
 Floats = npt.NDArray[np.float64]
 LOWEST = 1e-6
@@ -143,6 +143,26 @@ def calibration_error(scores: Sequence[float], right: Sequence[bool], *, bins: i
     values, hits = np.asarray(scores, dtype=float)[order], np.asarray(right, dtype=float)[order]
     parts = [p for p in np.array_split(np.arange(len(values)), min(bins, len(values))) if len(p)]
     return float(sum(len(p) * abs(values[p].mean() - hits[p].mean()) for p in parts) / len(values))
+
+
+def measure_calibration(gold: Sequence[Collection[Span]], predicted: Sequence[Prediction]) -> dict[str, Any]:
+    """How far the scores of shown spans and of whole tasks are off, with the number of cases, as stored and reported.
+
+    `error` is the expected calibration error over ten bins of equal count; with few cases it is above 0 by chance
+    alone. None where there is no case.
+    """
+    spans = [(s.score, s.span in set(wanted)) for wanted, said in zip(gold, predicted, strict=True) for s in said.spans]
+    tasks = [
+        (said.score, {span.span for span in said.spans} == set(wanted))
+        for wanted, said in zip(gold, predicted, strict=True)
+    ]
+    return {
+        name: {
+            "error": calibration_error([score for score, _ in cases], [right for _, right in cases]) if cases else None,
+            "cases": len(cases),
+        }
+        for name, cases in (("spans", spans), ("tasks", tasks))
+    }
 
 
 def log_odds(probability: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from ml_backend.simulation.play import Display
 from ml_backend.simulation.report import Outcome, SimulatedRun, VersionRow
+from ml_backend.simulation.summary import RANDOM, SHARES
 
 
 @contextmanager
@@ -140,27 +142,56 @@ def describe_row(row: VersionRow) -> str:
     return f"{what} {figures}{reasons}"
 
 
-def results_table(runs: Sequence[SimulatedRun]) -> Table:
-    """Every row of every run: what it took, and what it brought."""
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for column in ("strategy", "seed", "version", "outcome"):
-        table.add_column(column, no_wrap=True)
-    for column in ("annotations", "F1"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in ("unchanged", "edits a text"):
-        table.add_column(column, justify="right")
+def results_table(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """Every row of every run of a report: what it took, and what it brought."""
+    table = _table(
+        words=("strategy", "seed", "version", "outcome"), figures=("annotations", "F1", "unchanged", "edits a text")
+    )
     for run in runs:
-        for row in run.versions:
+        for row in run["versions"]:
+            edits = row["edits_per_text"]
             table.add_row(
-                run.strategy,
-                str(run.seed),
-                row.version or "–",
-                row.outcome.value,
-                str(row.annotations),
-                f"{row.scores.f1:.3f}",
-                _percent(row.effort.accepted_unchanged),
-                "–" if row.effort.edits_per_text is None else f"{row.effort.edits_per_text:.2f}",
+                run["strategy"],
+                str(run["seed"]),
+                row["version"] or "–",
+                row["outcome"],
+                str(row["annotations"]),
+                f"{row['f1']:.3f}",
+                _percent(row["accepted_unchanged"]),
+                "–" if edits is None else f"{edits:.2f}",
             )
+    return table
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """What each strategy comes to: the area under its curve, and the annotations for shares of the full-data F1."""
+    shares = [f"{share} % F1" for share in SHARES]
+    table = _table(words=("strategy",), figures=("area", "above random", *shares, "spans", "edits"))
+    for name, found in summary["strategies"].items():
+        needed = [(found["needed"][str(share)] or {}).get("annotations", {}).get("mean") for share in SHARES]
+        table.add_row(
+            name,
+            _figure(found["area"], "{:.3f}"),
+            "–" if name == RANDOM else _figure(found["area_above_random"], "{:+.3f}"),
+            *("–" if count is None else f"{count:.0f}" for count in needed),
+            *(f"{found[what]['mean']:.0f}" for what in ("spans", "edits")),
+        )
+    return table
+
+
+def _figure(found: Mapping[str, Any], form: str) -> str:
+    if found["mean"] is None:
+        return "–"
+    half = "" if found["low"] is None else f" ± {found['high'] - found['mean']:.3f}"
+    return form.format(found["mean"]) + half
+
+
+def _table(*, words: Sequence[str], figures: Sequence[str]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for column in words:
+        table.add_column(column, no_wrap=True)
+    for column in figures:
+        table.add_column(column, justify="right", no_wrap=" " not in column)
     return table
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ml_backend.simulation.gold import (
     refuse_shared_texts,
 )
 from training.policy import ProjectSettings, parse_settings
+from training.ranking import RANKINGS, SERVED_RANKING, Ranking
 from training.taxonomy import Taxonomy, load_taxonomy
 
 LONGEST_TITLE = 50  # Label Studio's limit
@@ -34,11 +36,29 @@ class Strategy(StrEnum):
 
     UNCERTAINTY = "uncertainty"
     RANDOM = "random"
+    # Without Label Studio only.
+    CONFIDENCE = "confidence"
+    MNLP = "mnlp"
+    SPAN = "span"
+    ERRORS = "errors"
+    MARGIN = "margin"
+    COMMITTEE = "committee"
+    FULL = "full"
 
     @property
     def sampling(self) -> str:
         """Label Studio's name for the queue that this strategy uses."""
         return "Uncertainty sampling" if self is Strategy.UNCERTAINTY else "Sequential sampling"
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """The function that ranks the texts; None for those in random order."""
+        if self in (Strategy.RANDOM, Strategy.FULL):
+            return None
+        return SERVED_RANKING if self is Strategy.UNCERTAINTY else RANKINGS[self.value]
+
+
+LIVE_STRATEGIES = (Strategy.UNCERTAINTY, Strategy.RANDOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,20 @@ class SimulationPlan:
     strategies: tuple[Strategy, ...]
     seeds: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    growth: float = 1.0
+    gate: bool = True
+    clusters: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def checkpoints(self, strategy: Strategy) -> list[int]:
+        """The numbers of annotations after which a run starts, up to the budget; `full` trains once, on everything."""
+        if strategy is Strategy.FULL:
+            return [len(self.pool.texts)]
+        ends = [min(self.batch, self.budget)]
+        while ends[-1] < self.budget:
+            wanted = ends[-1] + self.batch if self.growth <= 1 else math.ceil(ends[-1] * self.growth)
+            ends.append(min(wanted, self.budget))
+        return ends
 
     def runs(self) -> Iterator[tuple[Strategy, int]]:
         """Every strategy with every seed, seed by seed, so that a broken-off simulation can be compared."""
@@ -83,7 +117,7 @@ class SimulationPlan:
             min_interval_seconds=0,
             auto_promote=True,
             seed=seed,
-        )
+        ).with_changes(**self.settings)
 
     def describe(self) -> dict[str, Any]:
         """The plan as it stands in the report."""
@@ -97,6 +131,10 @@ class SimulationPlan:
             "labels": list(self.taxonomy.names),
             "language": self.language,
             "base_model": self.base_model or None,
+            "growth": self.growth,
+            "gate": self.gate,
+            "clusters": self.clusters,
+            "set": dict(self.settings),
             "project_settings": self.project_settings(self.seeds[0]).to_json(),
             "notes": list(self.notes),
         }
@@ -115,11 +153,18 @@ def make_plan(
     language: str,
     base_model: str,
     max_text_chars: int,
+    growth: float = 1.0,
+    gate: bool = True,
+    clusters: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    offline: bool = False,
 ) -> SimulationPlan:
     """Read and check all that was asked for. Raises InvalidInput or NotFound, before anything is done."""
     if budget < 1 or batch < 1:
         raise InvalidInput(f"budget {budget} and batch {batch} must be 1 or more")
-    wanted = read_strategies(strategies)
+    if not 1 <= growth <= 10:
+        raise InvalidInput(f"growth {growth:g} must be from 1 (every batch as large as the first) to 10")
+    wanted = read_strategies(strategies, known=tuple(Strategy) if offline else LIVE_STRATEGIES)
     check_seeds(seeds)
     pool_set = drop_repeated(read_gold(pool, max_chars=max_text_chars))
     test_set = read_gold(test, max_chars=max_text_chars)
@@ -143,14 +188,19 @@ def make_plan(
         strategies=wanted,
         seeds=tuple(seeds),
         notes=tuple(notes),
+        growth=growth,
+        gate=gate,
+        clusters=clusters,
+        settings=settings or {},
     )
-    _check_titles(plan)
+    plan.project_settings(plan.seeds[0])  # refuses what cannot be set
+    if not offline:
+        _check_titles(plan)
     return plan
 
 
-def read_strategies(names: Sequence[str]) -> tuple[Strategy, ...]:
-    """The strategies by their names. Raises InvalidInput."""
-    known = [strategy.value for strategy in Strategy]
+def read_strategies(names: Sequence[str], *, known: Sequence[Strategy] = LIVE_STRATEGIES) -> tuple[Strategy, ...]:
+    """The strategies by their names, of those known. Raises InvalidInput."""
     if not names or len(set(names)) < len(names) or not set(names) <= set(known):
         raise InvalidInput(f"strategies {','.join(names)!r} must name some of {', '.join(known)}, each once")
     return tuple(Strategy(name) for name in names)

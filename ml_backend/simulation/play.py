@@ -23,7 +23,6 @@ from ml_backend.simulation.watch import (
     wait_until,
 )
 from sync.annotator import Page, Submission
-from training.evaluate import Scores
 from training.spans import Span
 from training.store.tables.runs import RunStatus
 
@@ -104,16 +103,16 @@ class Player:
         self._settings = plan.project_settings(run.seed)
         self._gold = {gold.text: gold for gold in plan.pool.texts}
         self._noted: set[str] = set()
-        self._scores: dict[str, Scores] = {}
+        self._scores: dict[str, ServedScores] = {}
         self._started = patience.clock()
         self._project: OpenProject
 
     def play(self) -> None:
-        """Annotate the budget. Raises SpanloopError where the loop does not answer."""
+        """Annotate the budget, batch by batch. Raises SpanloopError where the loop does not answer."""
         self._set_up()
-        while self._run.annotations < self._plan.budget:
+        for end in self._plan.checkpoints(Strategy(self._run.strategy)):
             known = frozenset(self._noted)
-            more = self._annotate(min(self._plan.batch, self._plan.budget - self._run.annotations))
+            more = self._annotate(end - self._run.annotations)
             self._let_the_loop_answer(known)
             if not more:
                 self._run.notes.append(f"the labelling queue was empty after {self._run.annotations} annotations")
@@ -125,7 +124,7 @@ class Player:
         self._run.project_id, self._run.title = self._project.id, self._project.title
         if self._project.note:
             self._run.notes.append(self._project.note)
-        self._display.begin(self._run, budget=self._plan.budget)
+        self._display.begin(self._run, budget=self._plan.checkpoints(strategy)[-1])
         texts = [gold.text for gold in self._plan.ordered_pool(self._run.seed)]
         told = partial(self._display.imported, self._run, total=len(texts))
         self._stage.import_texts(self._project, texts, told)
@@ -176,7 +175,8 @@ class Player:
             version=version,
             served=served,
             annotations=self._run.annotations,
-            scores=self._score(served),
+            scores=self._score(served).scores,
+            calibration=self._score(served).calibration,
             effort=self._run.effort_since_last_row(),
             wall_seconds=self._patience.clock() - self._started,
             training_seconds=run.training_seconds if run else None,
@@ -189,7 +189,7 @@ class Player:
         self._display.version(self._run, row)
         self._save()
 
-    def _score(self, announced: str) -> Scores:
+    def _score(self, announced: str) -> ServedScores:
         if announced not in self._scores:
             found = self._stage.score(self._project, self._plan.test.texts)
             if found.version != announced:
@@ -197,7 +197,7 @@ class Player:
                     f"the web process serves {found.version} where {announced} is announced for project "
                     f"{self._project.id}; web.log says why it cannot be loaded"
                 )
-            self._scores[announced] = found.scores
+            self._scores[announced] = found
         return self._scores[announced]
 
     def _wait(self, awaited: Callable[[LoopState], Awaited | None]) -> LoopState:

@@ -10,9 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, InvalidInput
+from ml_backend.simulation.summary import summarize
 from sync.annotator import Submission
 from training.evaluate import Scores
+
+# What a later call with more strategies or seeds may say otherwise.
+CHANGING = ("notes", "project_settings")
 
 
 class RunState(StrEnum):
@@ -97,6 +101,7 @@ class VersionRow:
     run_id: str | None = None
     reasons: tuple[str, ...] = ()
     gate: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The row as reported."""
@@ -116,6 +121,7 @@ class VersionRow:
             "served": self.served,
             "reasons": list(self.reasons),
             "gate": self.gate,
+            "calibration": self.calibration,
             "run_id": self.run_id,
             "texts": self.effort.texts,
             "edits": self.effort.edits,
@@ -175,15 +181,54 @@ class SimulatedRun:
 
 @dataclass
 class Report:
-    """All runs of a simulation; `about` says what it was asked for."""
+    """All runs of a simulation; `about` says what it was asked for, `earlier` holds what an earlier call finished."""
 
     path: Path
     about: dict[str, Any]
     runs: list[SimulatedRun] = field(default_factory=list)
+    earlier: list[dict[str, Any]] = field(default_factory=list)
+
+    def begin(self, strategy: str, seed: int) -> SimulatedRun:
+        """A new run, which stands in the report from now on."""
+        run = SimulatedRun(strategy, seed)
+        self.runs.append(run)
+        return run
+
+    def replace(self, run: SimulatedRun) -> None:
+        """Put a run's newest state in the place of the one with its strategy and seed."""
+        rest = [one for one in self.runs if (one.strategy, one.seed) != (run.strategy, run.seed)]
+        self.runs = [*rest, run]
+
+    def resume(self) -> set[tuple[str, int]]:
+        """Keep the finished runs of the report that lies there; which strategies and seeds they are.
+
+        Raises InvalidInput where it is the report of something else, and ConfigurationError where it is none.
+        """
+        if not self.path.exists():
+            return set()
+        try:
+            found = json.loads(self.path.read_text("utf-8"))
+            about, runs = found["about"], found["runs"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"{self.path} is there and no report; name another file with --report") from error
+        same = json.loads(json.dumps(self.about))
+        other = [key for key in same if key not in CHANGING and about.get(key) != same[key]]
+        if other:
+            raise InvalidInput(
+                f"the report {self.path} is of another simulation ({', '.join(other)} differ); "
+                "name another file with --report, or delete it"
+            )
+        self.earlier = [run for run in runs if run["state"] == RunState.FINISHED]
+        return {(run["strategy"], run["seed"]) for run in self.earlier}
 
     def to_json(self) -> dict[str, Any]:
         """The report as written."""
-        return {"runs": [run.to_json() for run in self.runs], "about": self.about}
+        runs = [*self.earlier, *(run.to_json() for run in self.runs)]
+        return {
+            "runs": runs,
+            "about": self.about,
+            "summary": summarize(runs, pool_texts=int(self.about.get("pool_texts", 0))),
+        }
 
     def write(self) -> None:
         """Write the report whole: a reader sees the old one or the new one. Raises ConfigurationError."""

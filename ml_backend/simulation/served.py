@@ -15,7 +15,8 @@ from ml_backend.simulation.gold import GoldText
 from sync.convert import spans_of
 from sync.labelling import LabellingConfig
 from training.evaluate import Scores, score_spans
-from training.spans import Span
+from training.scoring import measure_calibration
+from training.spans import Prediction, Span
 
 CHUNK_TEXTS = 100
 CHUNK_CHARACTERS = 1_000_000
@@ -23,10 +24,18 @@ CHUNK_CHARACTERS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ServedScores:
-    """The scores of what is served, and its version."""
+    """The scores of what is served, its version, and how far its confidence is off (docs/simulate.md)."""
 
     version: str
     scores: Scores
+    calibration: dict[str, Any] | None = None
+
+
+def score_predictions(version: str, gold: Sequence[GoldText], predicted: Sequence[Prediction]) -> ServedScores:
+    """Score a version's predictions of these texts, and its confidence in them."""
+    right = [one.spans for one in gold]
+    scores = score_spans(right, [[span.span for span in one.spans] for one in predicted])
+    return ServedScores(version, scores, measure_calibration(right, predicted))
 
 
 class ServedPipelines:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from config.errors import SpanloopError
 from ml_backend.simulation.plan import SimulationPlan
 from ml_backend.simulation.play import Display, Player, Stage
@@ -17,18 +19,30 @@ def simulate(plan: SimulationPlan, stage: Stage, report: Report, *, display: Dis
     """
     report.write()
     for strategy, seed in plan.runs():
-        run = SimulatedRun(strategy.value, seed)
-        report.runs.append(run)
-        try:
-            Player(plan, run, stage, display=display, save=report.write, patience=patience).play()
-            run.state = RunState.FINISHED
-        except SpanloopError as error:
-            run.state = RunState.STUCK
-            run.notes.append(error.message)
-            raise
-        except KeyboardInterrupt:
-            run.state = RunState.INTERRUPTED
-            raise
-        finally:
-            display.end(run)
-            report.write()
+        run = report.begin(strategy.value, seed)
+        play_run(plan, run, stage, display=display, save=report.write, patience=patience)
+
+
+def play_run(
+    plan: SimulationPlan,
+    run: SimulatedRun,
+    stage: Stage,
+    *,
+    display: Display,
+    save: Callable[[], None],
+    patience: Patience,
+) -> None:
+    """Play one run; whatever ends it, its state says so and it is saved."""
+    try:
+        Player(plan, run, stage, display=display, save=save, patience=patience).play()
+        run.state = RunState.FINISHED
+    except SpanloopError as error:
+        run.state = RunState.STUCK
+        run.notes.append(error.message)
+        raise
+    except KeyboardInterrupt:
+        run.state = RunState.INTERRUPTED
+        raise
+    finally:
+        display.end(run)
+        save()

@@ -68,7 +68,7 @@ def test_the_table_fits_a_narrow_terminal() -> None:
         row(Outcome.FAILED, None, "spanloop-v0", texts=350),
     ]
     written = io.StringIO()
-    Console(file=written, width=80, soft_wrap=True).print(results_table([run]))
+    Console(file=written, width=80, soft_wrap=True).print(results_table([run.to_json()]))
     shown = written.getvalue()
     assert "…" not in shown
     assert "uncertainty 1    spanloop-v12 not_promoted" in shown
