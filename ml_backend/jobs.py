@@ -20,6 +20,7 @@ from ml_backend.refreshing import refresh_queue
 from sync.drain import Drained, DrainPolicy
 from sync.drain import drain as drain_batch
 from sync.marking import show_marks
+from sync.proposing import show_proposals
 from sync.push import drop_old_predictions
 from sync.reconcile import reconcile as reconcile_project
 from training.policy import parse_settings
@@ -39,6 +40,7 @@ from training.store.unit_of_work import UnitOfWork
 log = get_logger(__name__)
 # Label Studio deletes about 15 predictions a second; the rest waits for the next reconciliation.
 DROPPED_AT_A_TIME = 300
+PROPOSED_AT_A_TIME = 500
 # Each is a write of its own, and the queue has other work.
 MARKED_AT_A_TIME = 300
 
@@ -75,6 +77,7 @@ def _lines(services: Services) -> dict[str, tuple[QueueName, int]]:
         "tick": (QueueName.SYNC, settings.sync_timeout_seconds),
         "drain": (QueueName.SYNC, settings.sync_timeout_seconds),
         "reconcile": (QueueName.SYNC, settings.sync_timeout_seconds),
+        "propose": (QueueName.SYNC, settings.sync_timeout_seconds),
         "mark": (QueueName.SYNC, settings.sync_timeout_seconds),
         "train": (QueueName.TRAINING, settings.training_timeout_seconds),
         "refresh": (QueueName.REFRESH, settings.refresh_timeout_seconds),
@@ -119,6 +122,7 @@ def _tend_project(services: Services, project: Project) -> None:
             "full-reconcile", project.id, every=timedelta(seconds=settings.full_reconcile_seconds), now=now
         )
         refresh = needs_refresh(uow, project)
+        propose = uow.proposals.is_due(project.id, now)
         mark = bool(uow.texts.with_outdated_marks(project.id, limit=1))
         uow.commit()
     if run is not None:
@@ -127,6 +131,8 @@ def _tend_project(services: Services, project: Project) -> None:
         ring(services, "reconcile", project.id, compare)
     if refresh:
         ring(services, "refresh", project.id)
+    if propose:
+        ring(services, "propose", project.id)
     if mark:
         ring(services, "mark", project.id)
 
@@ -188,6 +194,16 @@ def reconcile(services: Services, project_id: int, full: bool) -> None:
     drop_old_predictions(
         services.store, services.label_studio, project_id, grace=grace, limit=DROPPED_AT_A_TIME, now=utc_now()
     )
+
+
+@job
+def propose(services: Services, project_id: int) -> None:
+    """Bring proposals to annotators; what is left over is rung for at once."""
+    show_proposals(services.store, services.label_studio, project_id, limit=PROPOSED_AT_A_TIME, clock=utc_now)
+    with services.store.read() as uow:
+        more = uow.proposals.is_due(project_id, utc_now())
+    if more:
+        ring(services, "propose", project_id)
 
 
 @job

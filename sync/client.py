@@ -262,6 +262,13 @@ class LabelStudio:
             read_prediction,
         )
 
+    def update_prediction(
+        self, prediction_id: int, result: Rows, *, score: float, cluster: int | None = None
+    ) -> StoredPrediction:
+        """Change what a stored prediction shows; whoever has its task open can still submit."""
+        body = {"result": list(result), "score": score, "cluster": cluster}
+        return read_prediction(self._transport.request("PATCH", f"api/predictions/{prediction_id}/", json=body))
+
     def find_prediction(self, prediction_id: int) -> StoredPrediction | None:
         """The prediction, or None."""
         row = self._find(f"api/predictions/{prediction_id}/")

@@ -7,26 +7,20 @@ store, the pull at the beginning of the next one finds what got through: nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
-from config.errors import Conflict, LabelStudioError, NotFound
+from config.errors import LabelStudioError, NotFound
 from config.log import get_logger
 from sync.client import LabelStudio
-from sync.convert import to_regions
-from sync.labelling import parse_config
-from sync.mirror import Gatherer, record
 from sync.reconcile import reconcile
+from sync.task_making import TaskMaker, find_announced
 from training.formats.rows import RejectedRow, Row
-from training.marks import FIELD, Mark
-from training.proposals import PROPOSAL_SCORE, propose, record_proposal
-from training.spans import ScoredSpan, Span, hash_text
-from training.store.tables.annotations import PredictionKind, PushedPrediction
+from training.proposals import record_proposal
+from training.spans import Span, hash_text
 from training.store.tables.examples import Source
 from training.store.tables.models import MLModel
-from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 from training.taxonomy import Taxonomy
 
@@ -41,6 +35,8 @@ OnRejected = Callable[[RejectedRow], None]
 BATCH = 500
 LARGEST_BATCH_CHARS = 4_000_000
 """Texts of one request; Label Studio takes 250 MB, and holds a request in memory several times over."""
+OURS_FOR = timedelta(minutes=10)
+"""How long the proposals of a batch are left to the import; after that, `sync.proposing` makes their tasks."""
 SHOWN_LABELS = 30
 
 
@@ -132,7 +128,6 @@ class _Import:
         with store.read() as uow:
             self._project = uow.projects.get(project_id)
         self._taxonomy = Taxonomy.from_json(self._project.taxonomy)
-        self._config = parse_config(self._project.label_config)
         self._seen: set[str] = set()
         self.report = ImportReport()
 
@@ -180,8 +175,8 @@ class _Import:
         """Put a batch into the store as proposals, into Label Studio as tasks, and mirror those."""
         assert self._client is not None, "only a check works without Label Studio"
         version = self._keep_proposals(batch)
-        ids = self._client.import_tasks(self._project.id, [self._task(row, version.version) for row in batch])
-        self._mirror(self._client, dict(zip(ids, batch, strict=True)), version)
+        maker = TaskMaker(self._store, self._client, self._project, clock=self._clock)
+        maker.make_tasks(batch, version, verified=self._verified)
         self.count(batch)
 
     def count(self, batch: list[Row]) -> None:
@@ -197,72 +192,12 @@ class _Import:
             project = uow.projects.lock(self._project.id)
             for row in batch:
                 if row.spans is not None:
-                    record_proposal(uow, project, row.text, row.spans, source=Source.IMPORTED, now=self._clock())
-            if project.announced_model_id is None:
-                raise Conflict(f"project {project.id} has no version yet; run `spanloop project adopt {project.id}`")
-            version = uow.models.get(project.announced_model_id)
+                    record_proposal(
+                        uow, project, row.text, row.spans, source=Source.IMPORTED, now=self._clock(), hold=OURS_FOR
+                    )
+            version = find_announced(uow, project)
             uow.commit()
         return version
-
-    def _task(self, row: Row, version: str) -> dict[str, Any]:
-        task: dict[str, Any] = {"data": _data(row, self._config.text_key)}
-        if row.spans is None:
-            return task
-        regions = to_regions(_proposed(row), self._config, row.text)
-        if self._verified:
-            for region in regions:
-                region.pop("score")
-            # The star verifies under every verification rule; Label Studio would set it anyway, unasked.
-            task["annotations"] = [{"result": regions, "ground_truth": True}]
-        else:
-            task["data"][FIELD] = Mark.TO_VERIFY.value
-            task["predictions"] = [{"result": regions, "score": PROPOSAL_SCORE, "model_version": version}]
-        return task
-
-    def _mirror(self, client: LabelStudio, rows: Mapping[int, Row], version: MLModel) -> None:
-        # Times come from Label Studio's own clock: by ours, an update of its might look older than the import.
-        tasks = list(client.iter_tasks(self._project.id, only_ids=list(rows), in_full=self._verified))
-        gathered = Gatherer(self._store, client, self._project).gather(
-            tasks, [annotation for task in tasks for annotation in task.annotations]
-        )
-        with self._store.write() as uow:
-            project = uow.projects.lock(self._project.id)
-            record(uow, project, gathered, now=self._clock())
-            if not self._verified:
-                there = uow.texts.pushed_task_ids(project.id, version.version)
-                uow.texts.add_pushed(
-                    _note(project, task_id, row, version, now=self._clock())
-                    for task_id, row in rows.items()
-                    if row.spans is not None and task_id not in there
-                )
-            uow.commit()
-
-
-def _proposed(row: Row) -> tuple[ScoredSpan, ...]:
-    return propose([span.to_json() for span in row.spans or ()]).spans
-
-
-def _note(project: Project, task_id: int, row: Row, version: MLModel, *, now: datetime) -> PushedPrediction:
-    return PushedPrediction(
-        project_id=project.id,
-        task_id=task_id,
-        model_id=version.id,
-        version=version.version,
-        kind=PredictionKind.PROPOSAL,
-        spans=[span.to_json() for span in _proposed(row)],
-        score=PROPOSAL_SCORE,
-        pushed_at=now,
-    )
-
-
-def _data(row: Row, text_key: str) -> dict[str, Any]:
-    """The task's data: the text where the labelling config looks for it, and what else the row says beside it."""
-    place, *deeper = text_key.split(".")
-    data = {name: value for name, value in row.meta.items() if name not in (place, FIELD)}
-    value: Any = row.text
-    for name in reversed(deeper):
-        value = {name: value}
-    return {**data, place: value}
 
 
 def _unknown_labels(labels: list[str]) -> str:

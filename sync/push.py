@@ -120,7 +120,10 @@ class _Push:
     def _without_pushed(self, chunk: Sequence[TaskPrediction]) -> list[TaskPrediction]:
         with self.store.read() as uow:
             there = self._pushed_of(uow, chunk)
-        return [one for one in chunk if one.task_id not in there]
+            proposed = uow.texts.proposals(self.model.project_id, [one.task_id for one in chunk])
+        # A proposal that came since the version was asked stands above what it says.
+        outdated = {one.task_id for one in chunk if one.kind == PredictionKind.MODEL and one.task_id in proposed}
+        return [one for one in chunk if one.task_id not in there | outdated]
 
     def _pushed_of(self, uow: UnitOfWork, chunk: Sequence[TaskPrediction]) -> set[int]:
         ids = [one.task_id for one in chunk]

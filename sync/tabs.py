@@ -15,16 +15,15 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A tab: the tasks that carry a mark, lowest score first where `by_score`."""
+    """A tab: the tasks that carry a mark. Without an order: one by score is an error page while there is no task."""
 
     title: str
     mark: Mark
-    by_score: bool = False
 
 
 PLAIN_TITLE = "All tasks"
 TABS = (
-    Tab("To verify", Mark.TO_VERIFY, by_score=True),
+    Tab("To verify", Mark.TO_VERIFY),
     Tab("Disagreements", Mark.DISAGREEMENT),
 )
 """In the order in which they stand behind the plain tab."""
@@ -59,5 +58,4 @@ def _describe(tab: Tab) -> dict[str, Any]:
     """The tab as Label Studio's Data Manager keeps it (https://labelstud.io/guide/task_format, api/dm/views)."""
     column = f"filter:tasks:data.{FIELD}"
     item = {"filter": column, "operator": "contains", "type": "String", "value": tab.mark.value}
-    described: dict[str, Any] = {"title": tab.title, "filters": {"conjunction": "and", "items": [item]}}
-    return {**described, "ordering": ["tasks:predictions_score"]} if tab.by_score else described
+    return {"title": tab.title, "filters": {"conjunction": "and", "items": [item]}}

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from training.feedback import judge_correct, revision_of
-from training.marks import settle_marks
+from training.marks import Mark, read_marks, settle_marks
 from training.partition import ensure_text
 from training.policy import parse_settings
 from training.spans import ScoredSpan, Span, SpanProblem, find_problems, find_text_fault, parse_spans
@@ -97,6 +97,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
                 deleted_at=None,
             )
         )
+        _queue_proposal(uow, project, task, seen, now=now)
     elif _is_another(task, seen):
         task.deleted_at, task.text_id, task.proposal = None, text_id, _find_proposal(uow, project, text_id)
         uow.texts.forget_pushed(project.id, task.id)
@@ -109,6 +110,15 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
     if text_id is not None:
         settle_marks(uow, project, text_id)
     return task
+
+
+def _queue_proposal(uow: UnitOfWork, project: Project, task: Task, seen: SeenTask, *, now: datetime) -> None:
+    """Let the proposal come to a task that somebody else made; one that shows it already says so in its data."""
+    if task.text_id is None or task.proposal is None or Mark.TO_VERIFY in read_marks(seen.marks):
+        return
+    example = uow.examples.of_text(project.id, task.text_id)
+    if example is not None:
+        uow.proposals.queue(project.id, task.text_id, revision=example.revision, at=now)
 
 
 def _is_another(known: Task, seen: SeenTask) -> bool:

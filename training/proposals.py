@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from training.feedback import example_revision
+from training.marks import settle_marks
 from training.partition import ensure_text
 from training.spans import Prediction, ScoredSpan, Span, find_problems, parse_spans
 from training.store.tables.examples import Source, TrainingDataset
@@ -33,11 +34,13 @@ def record_proposal(
     source: Source,
     given_type: str | None = None,
     now: datetime,
+    hold: timedelta = timedelta(0),
 ) -> TrainingDataset:
     """Keep proposed spans as the unverified example of their text; a text that annotators have settled stays as it is.
 
-    `given_type` is the classification type where somebody says one; without, it follows from the spans. A task
-    that holds the text carries the proposal from its first sight on (`training.intake`), whoever brings it.
+    `given_type` is the classification type where somebody says one; without, it follows from the spans. Tasks that
+    hold the text carry the proposal from now on, or from their first sight on (`training.intake`), whoever brings
+    them. What Label Studio does not show yet is queued for it, to be taken up after `hold`.
     """
     row = ensure_text(uow, project, text, now=now)
     known = uow.examples.of_text(project.id, row.id)
@@ -51,4 +54,19 @@ def record_proposal(
     example.given_type = given_type or example.given_type
     example.classification_type = example.given_type or classification_type(project, found)
     example.revision = example_revision(found, verified=False)
-    return known or uow.examples.add(example)
+    kept = known or uow.examples.add(example)
+    _queue(uow, project, kept, at=now + hold)
+    return kept
+
+
+def _queue(uow: UnitOfWork, project: Project, example: TrainingDataset, *, at: datetime) -> None:
+    tasks = uow.texts.tasks_of_text(example.text_id)
+    changed = [task for task in tasks if not task.is_labeled and task.proposal != example.entities]
+    for task in changed:
+        task.proposal = example.entities
+    if changed:
+        uow.queue.forget_tasks(project.id, [task.id for task in changed])
+    if tasks:
+        settle_marks(uow, project, example.text_id)
+    if changed or not tasks:
+        uow.proposals.queue(project.id, example.text_id, revision=example.revision, at=at)

@@ -125,7 +125,8 @@ def _spread(
         if one.cluster is not None and not sunk:
             lines[one.cluster].append(one)
     uncertain = [
-        Place(one.task_id, one.score, base + (one.cluster or 0))
+        # A proposal is a cluster by itself, of which nobody has done anything yet: it comes before all others.
+        Place(one.task_id, one.score, -one.task_id if one.proposed else base + (one.cluster or 0))
         for one in _take_by_turns(lines, clustered - len(first))
     ]
     chance = [

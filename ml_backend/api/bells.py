@@ -11,9 +11,7 @@ log = get_logger(__name__)
 
 
 def ring_later(services: Services, job: str, *args: int | str | bool) -> None:
-    """Ring for a job of ml_backend.jobs, if there is such a one."""
-    if not hasattr(jobs, job):
-        return
+    """Ring for a job of ml_backend.jobs."""
     try:
         jobs.ring(services, job, *args)
     except SpanloopError as error:

@@ -279,6 +279,20 @@ def test_the_honest_slice_comes_up_in_its_share(world: World, project: StoredPro
     assert honest / count == pytest.approx(share, abs=0.05)
 
 
+def test_a_changed_prediction_keeps_its_place(world: World, project: StoredProject) -> None:
+    """A prediction that was changed leads the queue by its new score, and whoever had its task open can submit."""
+    ids = world.client.import_tasks(
+        project.id, [{"data": {"text": TEXT}, "predictions": [prediction(score)]} for score in (0.2, 0.9)]
+    )
+    (stored,) = world.client.list_predictions(ids[1])
+    changed = world.client.update_prediction(stored.id, [region(9, 12)], score=0.0)
+    assert (changed.id, changed.score, changed.model_version) == (stored.id, 0.0, "v0")
+    assert world.client.list_predictions(ids[1]) == [changed]
+    assert changed.result[0]["value"]["start"] == 9
+    assert world.client.next_task(project.id).id == ids[1]
+    assert world.client.create_annotation(ids[1], [], parent_prediction=stored.id).parent_prediction == stored.id
+
+
 def test_one_lost_task_refuses_the_whole_push(world: World, project: StoredProject) -> None:
     """A bulk push with one task that is gone stores nothing, and the refusal quotes no text."""
     ids = world.client.import_tasks(project.id, [{"data": {"text": TEXT}} for _ in range(2)])

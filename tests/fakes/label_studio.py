@@ -238,6 +238,13 @@ class FakeLabelStudio:
         row = {"result": result, "score": score, "model_version": model_version, "cluster": cluster}
         return self._predict(task_id, row)
 
+    def update_prediction(
+        self, prediction_id: int, result: Rows, *, score: float, cluster: int | None = None
+    ) -> StoredPrediction:
+        changed = replace(self._get(self.predictions, prediction_id), result=list(result), score=score, cluster=cluster)
+        self.predictions[prediction_id] = changed
+        return changed
+
     def find_prediction(self, prediction_id: int) -> StoredPrediction | None:
         self._answer()
         return self.predictions.get(prediction_id)

@@ -26,6 +26,13 @@ class FeedbackRows:
             )
         )
 
+    def forget_shown(self, project_id: int, prediction_id: int) -> None:
+        """Note that a Label Studio prediction shows something else from now on; what was kept of it stays."""
+        result = self.find_result(project_id, prediction_id)
+        if result is not None:
+            result.prediction_id = None
+            self._session.flush()
+
     def get_result(self, result_id: str) -> MLClassificationResult:
         """The result by its id."""
         return self._session.get_one(MLClassificationResult, result_id)

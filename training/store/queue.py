@@ -208,6 +208,12 @@ class Queue:
                 )
             )
 
+    def forget_tasks(self, project_id: int, task_ids: Collection[int]) -> None:
+        """Forget what any version says of these tasks, since somebody knows better."""
+        self._session.execute(
+            delete(QueueEntry).where(QueueEntry.project_id == project_id, QueueEntry.task_id.in_(list(task_ids)))
+        )
+
     def remove_stale(self, model: MLModel) -> None:
         """Forget what other versions said, and what is said of tasks that wait no more."""
         waiting = select(Task.id).where(_waits(model.project_id))

@@ -17,6 +17,7 @@ from training.store.feedback import FeedbackRows
 from training.store.inbox import Inbox
 from training.store.models import Models
 from training.store.projects import Projects
+from training.store.proposals import Proposals
 from training.store.queue import Queue
 from training.store.runs import Runs
 from training.store.schedule import Schedule
@@ -32,6 +33,7 @@ class UnitOfWork:
     projects: Projects
     texts: Texts
     queue: Queue
+    proposals: Proposals
     annotations: Annotations
     feedback: FeedbackRows
     examples: Examples
@@ -51,6 +53,7 @@ class UnitOfWork:
         self.projects = Projects(self.session)
         self.texts = Texts(self.session)
         self.queue = Queue(self.session)
+        self.proposals = Proposals(self.session)
         self.annotations = Annotations(self.session)
         self.feedback = FeedbackRows(self.session)
         self.examples = Examples(self.session)

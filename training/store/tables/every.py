@@ -1,6 +1,18 @@
 """Every table at once: `METADATA` is complete, whichever rooms a process has imported."""
 
-from training.store.tables import access, annotations, examples, feedback, inbox, models, projects, queue, runs, texts
+from training.store.tables import (
+    access,
+    annotations,
+    examples,
+    feedback,
+    inbox,
+    models,
+    projects,
+    proposals,
+    queue,
+    runs,
+    texts,
+)
 from training.store.tables.base import Base
 
 __all__ = [
@@ -12,6 +24,7 @@ __all__ = [
     "inbox",
     "models",
     "projects",
+    "proposals",
     "queue",
     "runs",
     "texts",
