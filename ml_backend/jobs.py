@@ -15,6 +15,7 @@ from uuid import uuid4
 from config.errors import Conflict, RedisUnavailable, SpanloopError
 from config.log import get_logger
 from ml_backend.bootstrap import Services, get_services, utc_now
+from ml_backend.challenging import needs_tending, tend_test
 from ml_backend.queues import QueueName
 from ml_backend.refreshing import refresh_queue
 from sync.drain import Drained, DrainPolicy
@@ -43,6 +44,7 @@ DROPPED_AT_A_TIME = 300
 PROPOSED_AT_A_TIME = 500
 # Each is a write of its own, and the queue has other work.
 MARKED_AT_A_TIME = 300
+CHALLENGE_EVERY = timedelta(seconds=5)
 
 
 def job(work: Callable[..., None]) -> Callable[..., None]:
@@ -81,6 +83,7 @@ def _lines(services: Services) -> dict[str, tuple[QueueName, int]]:
         "mark": (QueueName.SYNC, settings.sync_timeout_seconds),
         "train": (QueueName.TRAINING, settings.training_timeout_seconds),
         "refresh": (QueueName.REFRESH, settings.refresh_timeout_seconds),
+        "challenge": (QueueName.REFRESH, settings.refresh_timeout_seconds),
     }
 
 
@@ -124,6 +127,8 @@ def _tend_project(services: Services, project: Project) -> None:
         refresh = needs_refresh(uow, project)
         propose = uow.proposals.is_due(project.id, now)
         mark = bool(uow.texts.with_outdated_marks(project.id, limit=1))
+        tested = uow.schedule.claim("challenge", project.id, every=CHALLENGE_EVERY, now=now)
+        challenged = tested and needs_tending(uow, project.id)
         uow.commit()
     if run is not None:
         ring(services, "train", run.id)
@@ -135,6 +140,8 @@ def _tend_project(services: Services, project: Project) -> None:
         ring(services, "propose", project.id)
     if mark:
         ring(services, "mark", project.id)
+    if challenged:
+        ring(services, "challenge", project.id)
 
 
 def needs_refresh(uow: UnitOfWork, project: Project) -> bool:
@@ -240,3 +247,10 @@ def refresh(services: Services, project_id: int) -> None:
         if live is None or not needs_refresh(uow, project):
             return
     refresh_queue(services, live, announced=project.announced_model_id == live.id)
+
+
+@job
+def challenge(services: Services, project_id: int) -> None:
+    """Let a challenger speak for its tasks, or hear it on annotated ones, and end its test in time."""
+    if tend_test(services, project_id):
+        ring(services, "refresh", project_id)

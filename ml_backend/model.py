@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from label_studio_ml.model import LabelStudioMLBase
@@ -24,9 +24,18 @@ class SpanloopModel(LabelStudioMLBase):
     """Serves one project's announced version for one request."""
 
     def __init__(
-        self, *, config: LabellingConfig, model: LoadedModel, proposals: Proposals, max_text_chars: int
+        self,
+        *,
+        config: LabellingConfig,
+        model: LoadedModel,
+        proposals: Proposals,
+        max_text_chars: int,
+        challenger: LoadedModel | None = None,
+        challenged: Collection[int] = (),
     ) -> None:
+        """`challenger` speaks for the tasks with these ids, under the announced version's name."""
         super().__init__()
+        self._challenger, self._challenged = challenger, frozenset(challenged)
         self._config, self._model, self._proposals = config, model, proposals
         self._max_text_chars = max_text_chars
 
@@ -40,7 +49,11 @@ class SpanloopModel(LabelStudioMLBase):
         wanted = [
             index for index, task in enumerate(tasks) if proposed[index] is None and self._fits(task, texts[index])
         ]
-        predicted = dict(zip(wanted, self._model.predict([texts[index] for index in wanted]), strict=True))
+        theirs = [index for index in wanted if self._challenger and tasks[index].get("id") in self._challenged]
+        ours = sorted(set(wanted) - set(theirs))
+        predicted = dict(zip(ours, self._model.predict([texts[index] for index in ours]), strict=True))
+        if self._challenger and theirs:
+            predicted |= zip(theirs, self._challenger.predict([texts[index] for index in theirs]), strict=True)
         return [
             self._answer(text, proposed[index] or predicted.get(index, NOTHING)) for index, text in enumerate(texts)
         ]

@@ -14,6 +14,7 @@ from training.pipeline import Pipeline
 from training.registry import open_version
 from training.spans import Prediction
 from training.store.database import StoreFault
+from training.store.tables.ab_tests import ChallengeMode
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
@@ -38,7 +39,7 @@ class LoadedModel:
 
 
 class ModelSlots:
-    """Holds each project's announced version, and its live one as soon as that is known."""
+    """Holds each project's announced version, its live one as soon as that is known, and a challenger that serves."""
 
     def __init__(self, store: Store, artefacts: ArtefactStore, *, poll_seconds: float) -> None:
         self._store, self._artefacts, self._poll_seconds = store, artefacts, poll_seconds
@@ -106,6 +107,10 @@ class ModelSlots:
         ready = self._loaded.get(live.id) if live is not None else None
         return ready or self.announced(project_id)
 
+    def challenger(self, model_id: str) -> LoadedModel | None:
+        """A challenger, once it is loaded; nobody waits for it, since the live version can answer too."""
+        return self._loaded.get(model_id)
+
     def look(self) -> None:
         """Load what is wanted and not there, forget what nobody wants; each project is looked at by itself."""
         with self._store.read() as uow:
@@ -117,6 +122,9 @@ class ModelSlots:
                     wanted[live.id] = live
                 if project.announced_model_id:
                     wanted[project.announced_model_id] = uow.models.get(project.announced_model_id)
+                test = uow.ab_tests.running(project.id)
+                if test is not None and test.mode == ChallengeMode.AB:
+                    wanted[test.challenger_id] = uow.models.get(test.challenger_id)
         for model in wanted.values():
             if model.id not in self._loaded:
                 self._try_to_load(model)

@@ -25,6 +25,8 @@ from ml_backend.model_slot import ModelSlots
 from ml_backend.queues import QueueName
 from sync.labelling import parse_config
 from sync.receive import receive
+from training.ab_testing import speaker_of
+from training.arms import Arm
 
 log = get_logger(__name__)
 _ringing = threading.Lock()
@@ -142,8 +144,15 @@ def _predict(
     with services.store.read() as uow:
         config = parse_config(uow.projects.get(project_id).label_config)
         proposals = uow.texts.proposals(project_id, ids)
+        test = uow.ab_tests.running(project_id)
+    ours = test is not None and test.live_id == model.model_id
     answer = SpanloopModel(
-        config=config, model=model, proposals=proposals, max_text_chars=services.settings.max_text_chars
+        config=config,
+        model=model,
+        proposals=proposals,
+        max_text_chars=services.settings.max_text_chars,
+        challenger=slots.challenger(test.challenger_id) if test is not None and ours else None,
+        challenged={task_id for task_id in ids if speaker_of(test, task_id) is Arm.CHALLENGER},
     )
     return answer.predict(tasks)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from training.ab_testing import note_speaker
 from training.feedback import judge_correct, revision_of
 from training.marks import Mark, read_marks, settle_marks
 from training.partition import ensure_text
@@ -233,7 +234,7 @@ def _record_feedback(
     *,
     text_id: int,
 ) -> None:
-    result = _keep_result(uow, project, annotation, seen.parent, task) if seen.parent else None
+    result = _keep_result(uow, project, annotation, seen, seen.parent, task) if seen.parent else None
     row = uow.feedback.of_annotation(project.id, annotation.id)
     shown = [span.span for span in seen.parent.spans] if seen.parent else None
     if row is None:
@@ -265,6 +266,7 @@ def _keep_result(
     uow: UnitOfWork,
     project: Project,
     annotation: Annotation,
+    seen: SeenAnnotation,
     shown: SeenPrediction,
     task: Task | None,
 ) -> MLClassificationResult:
@@ -273,7 +275,7 @@ def _keep_result(
         return known
     model = uow.models.by_version(project.id, shown.version)
     proposed = task is not None and task.proposal is not None
-    return uow.feedback.add_result(
+    result = uow.feedback.add_result(
         MLClassificationResult(
             project_id=project.id,
             text_id=annotation.text_id,
@@ -289,6 +291,8 @@ def _keep_result(
             created_at=shown.created_at,
         )
     )
+    note_speaker(uow, result, submitted_at=seen.created_at, lead_time=seen.lead_time or 0.0)
+    return result
 
 
 def record_deletions(

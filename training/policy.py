@@ -85,6 +85,13 @@ class ProjectSettings(BaseModel):
     gate_min_label_support: int = Field(
         10, ge=1, description="Test spans of a label below which its recall floor and its loss are not looked at."
     )
+    gate_needs_ab: bool = Field(
+        False, description="Whether a version must pass an A/B or shadow test before it goes live without a reason."
+    )
+    ab_fraction: float = Field(
+        0.3, gt=0, lt=1, description="Share of the tasks that a challenger serves, unless a test says otherwise."
+    )
+    ab_min_texts: int = Field(30, ge=2, description="Annotated texts that a test wants of each of its versions.")
     max_epochs: int = Field(30, ge=1, le=1000, description="Epochs after which training stops at the latest.")
     recipe: str = Field(
         "auto",

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from config.errors import Conflict, GateRefused, NotFound
+from training.ab_testing import end_test, lacks_test
 from training.artefacts import ArtefactStore, StoredArtefact
 from training.evaluation import Evaluation, list_metrics
 from training.gate import Verdict
 from training.pipeline import Pipeline, PipelineSpec, load_pipeline
+from training.policy import parse_settings
 from training.store.tables.models import MLModel, ModelActivation, ModelMetric
 from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
@@ -112,6 +114,12 @@ def activate(
     live = uow.models.live(project_id)
     if live is not None and live.id == model.id:
         return None
+    if not reason.strip() and lacks_test(uow, model, parse_settings(uow.projects.get(project_id).settings)):
+        raise GateRefused(
+            f"{model.version} has passed no A/B or shadow test, and the project wants one (gate_needs_ab): "
+            f"`spanloop models ab start {model.version}`, or give a reason to put it live all the same"
+        )
+    _end_test(uow, project_id, model, by=by, now=now)
     uow.models.take_off(project_id)
     uow.session.flush()
     model.is_active = model.is_production = True
@@ -125,6 +133,13 @@ def activate(
     )
     uow.models.add_activation(activation)
     return activation
+
+
+def _end_test(uow: UnitOfWork, project_id: int, model: MLModel, *, by: str, now: datetime) -> None:
+    """A test ends with the live version that it was about."""
+    test = uow.ab_tests.running(project_id)
+    if test is not None:
+        end_test(uow, test, by=by, reason=f"{model.version} went live", now=now)
 
 
 def _was_refused(verdict: dict[str, Any] | None) -> bool:

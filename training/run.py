@@ -12,6 +12,7 @@ from typing import Any
 
 from config.errors import Conflict, RunError, RunLost, SpanloopError
 from config.log import get_logger
+from training.ab_testing import start_test
 from training.artefacts import ArtefactStore
 from training.evaluate import Scores
 from training.gate import Verdict
@@ -24,6 +25,7 @@ from training.registry import Candidate, activate, open_version, register_candid
 from training.run_report import report_memory, report_tokens
 from training.snapshot import Snapshot, check_enough, take_snapshot
 from training.splits import Part
+from training.store.tables.ab_tests import ChallengeMode
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 from training.store.tables.runs import Incorporation, RunStatus, TrainingBatch
@@ -261,13 +263,34 @@ def _register(
         done.metrics, done.verdict, done.error = figures, candidate.verdict.to_json(), None
         _incorporate(uow, done, snapshot)
         activated = done.promote and candidate.verdict.passed
-        if activated:
+        if activated and parse_settings(project.settings).gate_needs_ab:
+            activated = False
+            _challenge(uow, project, done, model, now=now)
+        elif activated:
             activate(uow, project.id, model.id, by=done.trigger, reason=_why(candidate.verdict), now=now)
         uow.commit()
     log.info(
         "run_completed", run_id=run.id, version=model.version, f1=candidate.evaluation.scores.f1, activated=activated
     )
     return RunOutcome(RunStatus.COMPLETED, project.id, model.id, activated)
+
+
+def _challenge(uow: UnitOfWork, project: Project, run: TrainingBatch, model: MLModel, *, now: datetime) -> None:
+    """Let a model that passed the gate prove itself in an A/B test, after which it goes live by itself."""
+    fraction = parse_settings(project.settings).ab_fraction
+    try:
+        start_test(
+            uow,
+            project.id,
+            model,
+            mode=ChallengeMode.AB,
+            fraction=fraction,
+            by=run.trigger,
+            promote=True,
+            now=now,
+        )
+    except Conflict as error:
+        log.info("test_not_started", run_id=run.id, version=model.version, reason=error.message)
 
 
 def _why(verdict: Verdict) -> str:

@@ -44,7 +44,7 @@ routes = APIRouter(route_class=GuardedRoute, tags=["models"])
 class _ModelNameConvertor(StringConvertor):
     """A version's name in an address: anything but the names of this resource's own routes."""
 
-    regex = "(?!(?:compare|rollback|train)/)[^/]+"
+    regex = "(?!(?:ab|compare|rollback|train)/)[^/]+"
 
 
 # Each comparison loads two pipelines; one at a time bounds the memory.

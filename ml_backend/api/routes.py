@@ -8,6 +8,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI, Security
 
 from ml_backend.api import (
+    ab,
     classify,
     docs_page,
     feedback,
@@ -32,7 +33,7 @@ DESCRIPTION = (
     "`RateLimit-*` of each answer tell what is left of its requests a minute."
 )
 # In the order of the page. `models/compare/` stands before `models/{name}/`, within its module.
-RESOURCES = (classify, stats, feedback, feedback_stats, training_data, models, runs, projects)
+RESOURCES = (classify, stats, feedback, feedback_stats, training_data, ab, models, runs, projects)
 
 
 def include_api(app: FastAPI, services: Services) -> None:

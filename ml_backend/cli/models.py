@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-import getpass
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from ml_backend.bootstrap import Services, utc_now
+from ml_backend.cli import ab
 from ml_backend.cli.bell import ring
 from ml_backend.cli.figures import comparison_rows, figures_as_json, judge_in_words, show_figures
-from ml_backend.cli.session import AsJson, ProjectId, session_of
+from ml_backend.cli.session import AsJson, ProjectId, session_of, who
 from ml_backend.projects import task_page
 from training import registry
 from training.judging import compare_versions
@@ -20,9 +20,12 @@ from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List versions, and choose which one is live.")
+app.add_typer(ab.app, name="ab")
 
 Version = Annotated[str, typer.Argument(help="The version's name, number or id.")]
-Reason = Annotated[str, typer.Option(help="Why; needed for a version that its gate refused.")]
+Reason = Annotated[
+    str, typer.Option(help="Why; needed for a version that its gate refused, or that lacks a test the project wants.")
+]
 
 
 @app.command("list")
@@ -111,7 +114,7 @@ def find_model(services: Services, project_id: int, name: str) -> MLModel:
 def put_live(services: Services, model: MLModel, *, reason: str) -> bool:
     """Make a version the live one and ring for fresh predictions; False where it was that already."""
     with services.store.write() as uow:
-        done = registry.activate(uow, model.project_id, model.id, by=_who(), reason=reason, now=utc_now())
+        done = registry.activate(uow, model.project_id, model.id, by=who(), reason=reason, now=utc_now())
         uow.commit()
     ring(services, "refresh", model.project_id)
     return done is not None
@@ -120,18 +123,11 @@ def put_live(services: Services, model: MLModel, *, reason: str) -> bool:
 def roll_back(services: Services, project_id: int, *, reason: str) -> MLModel:
     """Go back to the version that was live before, and ring for its predictions. Raises NotFound."""
     with services.store.write() as uow:
-        done = registry.rollback(uow, project_id, by=_who(), reason=reason, now=utc_now())
+        done = registry.rollback(uow, project_id, by=who(), reason=reason, now=utc_now())
         model = uow.models.get(done.model_id)
         uow.commit()
     ring(services, "refresh", project_id)
     return model
-
-
-def _who() -> str:
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):  # a container's user may have no name
-        return "cli"
 
 
 def summarize_model(model: MLModel, project: Project) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,6 +95,14 @@ def session_of(context: typer.Context) -> Session:
     if not isinstance(session, Session):
         raise ConfigurationError("commands run within `spanloop`")
     return session
+
+
+def who() -> str:
+    """Who calls, as it is noted with what they change."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a container's user may have no name
+        return "cli"
 
 
 def shown_time(moment: datetime | None) -> str:

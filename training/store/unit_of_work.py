@@ -9,6 +9,7 @@ from typing import Self
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from training.store.ab_tests import AbTests
 from training.store.annotations import Annotations
 from training.store.counting import CountingSession
 from training.store.database import READ_ONLY
@@ -39,6 +40,7 @@ class UnitOfWork:
     examples: Examples
     runs: Runs
     models: Models
+    ab_tests: AbTests
     inbox: Inbox
     schedule: Schedule
     tallies: Tallies
@@ -59,6 +61,7 @@ class UnitOfWork:
         self.examples = Examples(self.session)
         self.runs = Runs(self.session)
         self.models = Models(self.session)
+        self.ab_tests = AbTests(self.session)
         self.inbox = Inbox(self.session)
         self.schedule = Schedule(self.session)
         self.tallies = Tallies(self.session)

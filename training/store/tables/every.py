@@ -1,6 +1,7 @@
 """Every table at once: `METADATA` is complete, whichever rooms a process has imported."""
 
 from training.store.tables import (
+    ab_tests,
     access,
     annotations,
     examples,
@@ -17,6 +18,7 @@ from training.store.tables.base import Base
 
 __all__ = [
     "METADATA",
+    "ab_tests",
     "access",
     "annotations",
     "examples",

@@ -15,7 +15,8 @@ from training.store.tables.base import Base, JsonRows, new_id
 class MLClassificationResult(Base):
     """What a version said of a text: when, for whom, how fast.
 
-    `text` holds what was only classified: a text gets its part, for ever, when it becomes an example.
+    `text` holds what was only classified: a text gets its part, for ever, when it becomes an example. `model_id` is
+    who spoke, which in an A/B test may be the challenger under the live version's name.
     """
 
     __tablename__ = "ml_classification_result"
@@ -31,6 +32,7 @@ class MLClassificationResult(Base):
     model_version: Mapped[str]
     kind: Mapped[str] = mapped_column(String(16))
     entities: Mapped[JsonRows]
+    ab_test_id: Mapped[str | None] = mapped_column(ForeignKey("ab_test.id"), index=True)
     score: Mapped[float | None]
     contributor_id: Mapped[int | None] = mapped_column(ForeignKey("contributor.id"))
     processing_time_ms: Mapped[float | None]
