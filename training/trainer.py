@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,7 @@ class TrainingPlan:
     recognizers; None: by the names that the default taxonomy knows for the leaves. `live` is the version that recipe
     "continue" trains on. `unlabelled` are texts without gold spans, on which a recognizer that is trained on rehearses
     what it knew besides; with `rehearse` off it may forget that. `gpu` is "off", "auto" or the number of a GPU.
+    `batch_texts` is the mean number of texts an update, `dropout` a share; None: the recipe's own.
     """
 
     base: str
@@ -93,6 +94,8 @@ class TrainingPlan:
     unlabelled: tuple[str, ...] = ()
     rehearse: bool = True
     gpu: str = "off"
+    batch_texts: int | None = None
+    dropout: float | None = None
 
 
 @dataclass
@@ -116,7 +119,8 @@ class _Job:
     step: int = 0
     steps_per_epoch: int = 1
     epochs: int = 1
-    loss: float = 0.0
+    losses: list[float] = field(default_factory=list)  # mean of an update, from each evaluation to the next
+    counted_steps: int = 0
     dev_f1: float | None = None
     last_report: float = 0.0
 
@@ -126,7 +130,13 @@ class _Job:
         seconds = self.last_report - self.started
         planned = self.steps_per_epoch * self.epochs
         left = seconds / self.step * max(0, planned - self.step) if self.step else None
-        self.on_progress(Progress(self.epoch, self.step, self.loss, self.dev_f1, seconds, left))
+        loss = self.losses[-1] if self.losses else 0.0
+        self.on_progress(Progress(self.epoch, self.step, loss, self.dev_f1, seconds, left))
+
+    def note_losses(self, losses: Mapping[str, float]) -> None:
+        """Take the losses since the last time, summed up."""
+        self.losses.append(float(sum(losses.values())) / max(1, self.step - self.counted_steps))
+        self.counted_steps = self.step
 
 
 _current: ContextVar[_Job] = ContextVar("training job")
@@ -278,8 +288,10 @@ def _config(job: _Job) -> Config:
     config = recipe_config(job.recipe, job.base, job.folder)
     config["system"]["seed"] = job.plan.seed
     training = config["training"]
-    words = min(max(job.train.tokens // STEPS_AN_EPOCH, FEWEST_WORDS), MOST_WORDS)
+    words = _words_an_update(job)
     training["batcher"]["size"] = words
+    if job.plan.dropout is not None:
+        training["dropout"] = job.plan.dropout
     job.steps_per_epoch = sum(1 for _ in minibatch_by_words(job.train.docs, size=words))
     training["logger"] = {"@loggers": PROGRESS_LOGGER}
     job.epochs = training["max_epochs"] = job.plan.max_epochs
@@ -289,6 +301,13 @@ def _config(job: _Job) -> Config:
         job.epochs = min(job.epochs, math.ceil(STEPS_WITHOUT_DEV / job.steps_per_epoch))
         training.update(max_epochs=job.epochs, patience=0, eval_frequency=10**6)
     return config
+
+
+def _words_an_update(job: _Job) -> int:
+    assert job.train is not None
+    if job.plan.batch_texts is not None:
+        return max(1, job.plan.batch_texts * job.train.tokens // max(1, len(job.train.docs)))
+    return min(max(job.train.tokens // STEPS_AN_EPOCH, FEWEST_WORDS), MOST_WORDS)
 
 
 @spacy.registry.loggers(PROGRESS_LOGGER)  # type: ignore[untyped-decorator]  # spaCy has no types
@@ -303,7 +322,7 @@ def _progress_logger() -> Callable[..., tuple[Callable[[dict[str, Any] | None], 
             job.epoch = min((job.step - 1) // job.steps_per_epoch, job.epochs - 1)
             if info is not None:
                 job.epoch = int(info["epoch"])
-                job.loss = float(sum(info["losses"].values())) / (int(info["step"]) + 1)
+                job.note_losses(info["losses"])
                 job.dev_f1 = float(info["score"]) if job.dev and job.dev.docs else None
             if info is not None or time.monotonic() - job.last_report > _REPORT_SECONDS:
                 job.report()
@@ -353,6 +372,8 @@ def _facts(job: _Job, train: Sequence[Example], dev: Sequence[Example]) -> dict[
         "tokens": job.train.tokens,
         "steps": job.step,
         "epochs": job.epoch + 1,
+        "final_loss": job.losses[-1] if job.losses else 0.0,
+        "average_loss": sum(job.losses) / len(job.losses) if job.losses else 0.0,
         "stopped_by": "dev" if dev else "fixed number of epochs, for want of dev texts",
         "support": dict(sorted(support.items())),
         "spans": job.train.spans,

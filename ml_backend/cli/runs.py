@@ -73,7 +73,7 @@ def cancel(context: typer.Context, run_id: RunId) -> None:
 def watch(context: typer.Context, run_id: RunId) -> None:
     """Watch a run until it ends, or waits for test texts."""
     session = session_of(context)
-    watch_run(session, find_run(session.services, run_id).id)
+    _tell_end(session, follow_run(session, find_run(session.services, run_id).id))
 
 
 def find_run(services: Services, name: str) -> TrainingBatch:
@@ -82,20 +82,32 @@ def find_run(services: Services, name: str) -> TrainingBatch:
         return uow.runs.resolve(name)
 
 
-def watch_run(session: Session, run_id: str) -> None:
-    """Show a run's progress until it ends or waits. Raises RunError where it ended without a model."""
+def follow_run(session: Session, run_id: str) -> TrainingBatch:
+    """Show a run's progress until it ends or waits: a bar on a terminal, a line for each epoch elsewhere."""
     started = time.monotonic()
-    hinted = False
+    hinted, epoch = False, None
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=session.err, transient=True, disable=not session.err.is_terminal) as progress:
         bar = progress.add_task("waits for its worker", total=None)
         while (run := find_run(session.services, run_id)).status in (RunStatus.PENDING, RunStatus.RUNNING):
-            progress.update(bar, description=_describe_progress(run))
+            spent, planned = _seconds_of(run)
+            progress.update(bar, description=_describe_progress(run), completed=spent, total=planned)
+            if run.epoch is not None and run.epoch != epoch and not session.err.is_terminal:
+                epoch = run.epoch
+                session.say(f"Iteration {epoch}, Loss: {run.loss or 0.0:.4f}")
             if run.status == RunStatus.PENDING and not hinted and time.monotonic() - started > SLOW_START_SECONDS:
                 session.warn("No worker has taken the run yet; `spanloop doctor` says whether the workers are alive.")
                 hinted = True
             time.sleep(LOOK_SECONDS)
-    _tell_end(session, run)
+    return run
+
+
+def _seconds_of(run: TrainingBatch) -> tuple[float, float | None]:
+    """How long a run has trained, and how long it will in all, as far as is known."""
+    if run.seconds_left is None or run.started_at is None or run.heartbeat_at is None:
+        return 0.0, None
+    spent = max(0.0, (run.heartbeat_at - run.started_at).total_seconds())
+    return spent, spent + run.seconds_left
 
 
 def _describe_progress(run: TrainingBatch) -> str:
@@ -108,14 +120,19 @@ def _describe_progress(run: TrainingBatch) -> str:
     return f"epoch {run.epoch}{score}{left}"
 
 
-def _tell_end(session: Session, run: TrainingBatch) -> None:
-    if run.status == RunStatus.WAITING:
-        session.say(f"Run {run.id} waits: {run.error}")
-        return
+def raise_failure(run: TrainingBatch) -> None:
+    """Raise RunError where a run ended without a model, RunCancelled where somebody wanted that."""
     if run.status == RunStatus.CANCELLED:
         raise RunCancelled(f"run {run.id} was cancelled")
     if run.status == RunStatus.FAILED:
         raise RunError(f"run {run.id} failed: {run.error}")
+
+
+def _tell_end(session: Session, run: TrainingBatch) -> None:
+    raise_failure(run)
+    if run.status == RunStatus.WAITING:
+        session.say(f"Run {run.id} waits: {run.error}")
+        return
     with session.services.store.read() as uow:
         model = uow.models.get(run.model_id or "")
     session.say(f"Run {run.id} gave {model.version}, which is {'live' if model.is_production else 'not live'}.")

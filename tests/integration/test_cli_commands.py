@@ -14,7 +14,10 @@ from config.settings import Settings
 from ml_backend.bootstrap import Services
 from ml_backend.cli.main import run
 from tests.fakes.label_studio import FakeLabelStudio
-from tests.integration.rows import new_event
+from tests.integration.rows import Desk, new_event
+from tests.integration.test_active_learning import make_data
+from training.run import execute_run
+from training.spans import Span
 from training.store.tables.inbox import EventStatus
 from training.store.tables.models import MLModel
 from training.store.tables.runs import RunStatus
@@ -255,6 +258,32 @@ def test_cli_runs_watch_tells_how_a_run_ended(spanloop: CommandLine) -> None:
     spanloop("runs", "watch", run_row["id"], code=8)
     assert "none of the 3 verified" in spanloop.err
     spanloop("runs", "show", "nothing", code=3)
+
+
+def test_cli_train_reports_what_came_of_it(spanloop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run by hand says with what it started and what came of it: losses, figures, and that it is not live."""
+    project_id = spanloop.create("Letters", "--set", "test_fraction=0.3", "--set", "dev_fraction=0")
+    monkeypatch.setattr(
+        "ml_backend.cli.train.ring",
+        lambda services, _, run_id: execute_run(run_id, services.workshop, worker="here"),
+    )
+    desk = Desk.__new__(Desk)
+    desk.store, desk.project_id = spanloop.store, project_id
+    for number, (text, gold) in enumerate(make_data(16), start=1000):
+        [(start, end, label)] = gold["entities"]
+        desk.task(number, text)
+        desk.annotate(number, number, Span(start, end, label))
+    spanloop("train", "--min-samples", 17, code=8)
+    assert "Min samples: 17" in spanloop.out
+    assert "16 verified texts, a run needs 17" in spanloop.err
+    report = spanloop("train", "--iterations", 2, "--test-split", 0.25, "--recipe", "blank")
+    for line in ("Base model: blank:en", "Iterations: 2", "Test split: 0.25", "Min samples: 10"):
+        assert line in report
+    for name in ("Model ID: ", "Batch ID: ", "Final loss: ", "F1 Score: ", "NOT active by default"):
+        assert name in report
+    assert spanloop.json("project", "show", project_id)["settings"]["test_fraction"] == 0.25
+    spanloop("train", "--recipe", "nosuch", code=2)
+    assert "recipe" in spanloop.err
 
 
 def add_version(spanloop: CommandLine, project_id: int, number: int, *, passed: bool = True) -> None:
