@@ -49,7 +49,7 @@ class Evaluation:
     """Exact scores, their intervals (0.95, by document), partial matches, confusion, and the worst texts.
 
     `intervals` holds for precision, recall and f1 the ends [low, high] by label, overall under "". `counts` (texts,
-    labels, 3) is what comparisons draw from; it is not stored.
+    labels, 3) is what comparisons draw from; it is not stored. `calibration` says how far scores are off.
     """
 
     scores: Scores
@@ -58,6 +58,7 @@ class Evaluation:
     confusion: Table
     worst: tuple[WorstText, ...]
     labels: tuple[str, ...] = ()
+    calibration: Mapping[str, Any] | None = None
     counts: Counts | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +69,7 @@ class Evaluation:
             "partial": self.partial.to_json(),
             "confusion": self.confusion,
             "worst": [text.to_json() for text in self.worst],
+            "calibration": self.calibration,
         }
 
 
@@ -131,7 +133,7 @@ def list_metrics(evaluation: Evaluation) -> list[tuple[str, str, float, int]]:
     rows += [("partial_f1", label, one.f1, _support(scores, label)) for label, one in partial.per_label.items()]
     for label, (low, high) in evaluation.intervals["f1"].items():
         rows += [("f1_low", label, low, _support(scores, label)), ("f1_high", label, high, _support(scores, label))]
-    return [*rows, *_confusion_metrics(evaluation)]
+    return [*rows, *_confusion_metrics(evaluation), *_calibration_metrics(evaluation)]
 
 
 def _exact_metrics(label: str, scores: Scores | LabelScores) -> Iterator[tuple[str, str, float, int]]:
@@ -148,6 +150,12 @@ def _confusion_metrics(evaluation: Evaluation) -> Iterator[tuple[str, str, float
         yield "missed", label, missed, support
         yield "mislabelled", label, sum(row.values()) - missed - row.get(label, 0), support
         yield "spurious", label, made_up, support
+
+
+def _calibration_metrics(evaluation: Evaluation) -> Iterator[tuple[str, str, float, int]]:
+    for name, found in (evaluation.calibration or {}).items():
+        if found["error"] is not None:
+            yield f"{name.removesuffix('s')}_calibration_error", "", found["error"], found["cases"]
 
 
 def _support(scores: Scores, label: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.errors import NotEnoughData
 from training.artefacts import ArtefactStore
@@ -13,8 +13,9 @@ from training.pipeline import Pipeline
 from training.policy import ProjectSettings, parse_settings
 from training.registry import open_version
 from training.resample import Difference, compare_counts
+from training.scoring import measure_calibration
 from training.snapshot import Snapshot, take_snapshot
-from training.spans import Span
+from training.spans import Prediction
 from training.splits import Part
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
@@ -62,11 +63,12 @@ def judge_candidate(
 def evaluate_pipeline(pipeline: Pipeline, test: Sequence[GoldText], labels: Sequence[str], *, seed: int) -> Evaluation:
     """Measure a served pipeline on texts whose spans are known; labels that the project has no more do not count."""
     known = set(labels)
-    predicted: list[list[Span]] = []
+    predicted: list[Prediction] = []
     for first in range(0, len(test), CHUNK):
-        texts = [one.text for one in test[first : first + CHUNK]]
-        predicted += [[span.span for span in p.spans if span.label in known] for p in pipeline.predict(texts)]
-    return evaluate(test, predicted, labels, seed=seed)
+        said = pipeline.predict([one.text for one in test[first : first + CHUNK]])
+        predicted += [Prediction(tuple(s for s in one.spans if s.label in known), one.score) for one in said]
+    found = evaluate(test, [[span.span for span in one.spans] for one in predicted], labels, seed=seed)
+    return replace(found, calibration=measure_calibration([one.spans for one in test], predicted))
 
 
 def compare_versions(store: Store, artefacts: ArtefactStore, a: MLModel, b: MLModel) -> Comparison:

@@ -78,6 +78,15 @@ class Figures(BaseModel):
     type_f1: float | None = Field(
         description="F1 in which an overlap with the right label counts; null in older versions.", examples=[0.96]
     )
+    span_calibration_error: float | None = Field(
+        description="Expected calibration error of shown spans' scores, ten bins of equal count, 0 to 1; null where "
+        "no span was shown, and in older versions.",
+        examples=[0.04],
+    )
+    task_calibration_error: float | None = Field(
+        description="The same of the tasks' scores, as the confidence that no edit is needed; null in older versions.",
+        examples=[0.06],
+    )
     texts: int = Field(description="Test texts.", examples=[60])
     support: int = Field(description="Right spans in them.", examples=[140])
     labels: list[LabelScores] = Field(description="The figures by label.")
@@ -90,6 +99,7 @@ def read_figures(services: Services, project_id: int, metrics: Mapping[str, Any]
     if not metrics or "texts" not in metrics:
         return None
     partial, (low, high) = metrics.get("partial", {}), _ends(metrics, "")
+    calibration = metrics.get("calibration") or {}
     return Figures(
         precision=metrics["precision"],
         recall=metrics["recall"],
@@ -98,6 +108,8 @@ def read_figures(services: Services, project_id: int, metrics: Mapping[str, Any]
         f1_high=high,
         partial_f1=partial.get("boundaries", {}).get("f1"),
         type_f1=partial.get("type", {}).get("f1"),
+        span_calibration_error=calibration.get("spans", {}).get("error"),
+        task_calibration_error=calibration.get("tasks", {}).get("error"),
         texts=metrics["texts"],
         support=metrics["support"],
         labels=read_labels(metrics),

@@ -26,9 +26,16 @@ def overall_figures(metrics: Metrics) -> Row:
         "recall": metrics["recall"],
         "partial_f1": partial.get("boundaries", {}).get("f1"),
         "type_f1": partial.get("type", {}).get("f1"),
+        **{f"{name}_calibration_error": error for name, error in calibration_errors(metrics).items()},
         "texts": metrics["texts"],
         "spans": metrics["support"],
     }
+
+
+def calibration_errors(metrics: Metrics) -> dict[str, float | None]:
+    """How far the scores of shown spans and of whole tasks are off; None where that was not measured."""
+    found = metrics.get("calibration") or {}
+    return {name: found.get(f"{name}s", {}).get("error") for name in ("span", "task")}
 
 
 def label_rows(metrics: Metrics) -> list[Row]:

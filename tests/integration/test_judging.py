@@ -53,6 +53,8 @@ def test_judging_stores_everything_with_the_run_and_over_time(shop: Shop) -> Non
         rows = {(row.name, row.label): row for row in uow.models.metrics_of(shop.models()[0].id)}
     assert rows["partial_f1", "PERSON"].value == 1.0
     assert rows["f1_low", ""].recorded_at == shop.now
+    assert metrics["candidate"]["calibration"]["spans"]["cases"] == rows["span_calibration_error", ""].support == 3
+    assert 0 <= rows["task_calibration_error", ""].value <= 1
 
 
 def test_judging_follows_the_projects_own_gate_settings(
