@@ -18,6 +18,7 @@ from ml_backend.bootstrap import Services, get_services, utc_now
 from ml_backend.challenging import needs_tending, tend_test
 from ml_backend.queues import QueueName
 from ml_backend.refreshing import refresh_queue
+from ml_backend.transfers import carry_out, drop_old_files
 from sync.drain import Drained, DrainPolicy
 from sync.drain import drain as drain_batch
 from sync.marking import show_marks
@@ -81,6 +82,7 @@ def _lines(services: Services) -> dict[str, tuple[QueueName, int]]:
         "reconcile": (QueueName.SYNC, settings.sync_timeout_seconds),
         "propose": (QueueName.SYNC, settings.sync_timeout_seconds),
         "mark": (QueueName.SYNC, settings.sync_timeout_seconds),
+        "transfer": (QueueName.REFRESH, settings.refresh_timeout_seconds),
         "train": (QueueName.TRAINING, settings.training_timeout_seconds),
         "refresh": (QueueName.REFRESH, settings.refresh_timeout_seconds),
         "challenge": (QueueName.REFRESH, settings.refresh_timeout_seconds),
@@ -97,6 +99,7 @@ def tick(services: Services) -> None:
     if events_wait:
         ring(services, "drain")
     _tend_runs(services)
+    _tend_transfers(services)
     for project in projects:
         _tend_project(services, project)
 
@@ -114,6 +117,18 @@ def _tend_runs(services: Services) -> None:
         clear_remains(services.workshop)
     for run_id in pending:
         ring(services, "train", run_id)
+
+
+def _tend_transfers(services: Services) -> None:
+    now = utc_now()
+    with services.store.write() as uow:
+        due = uow.transfers.due(now)
+        clean = uow.schedule.claim("transfer-files", 0, every=timedelta(days=1), now=now)
+        uow.commit()
+    for transfer_id in due:
+        ring(services, "transfer", transfer_id)
+    if clean:
+        drop_old_files(services)
 
 
 def _tend_project(services: Services, project: Project) -> None:
@@ -211,6 +226,14 @@ def propose(services: Services, project_id: int) -> None:
         more = uow.proposals.is_due(project_id, utc_now())
     if more:
         ring(services, "propose", project_id)
+
+
+@job
+def transfer(services: Services, transfer_id: str) -> None:
+    """Carry out an import or an export that was asked for over the API, and ring for an import's pre-labels."""
+    project_id = carry_out(services, transfer_id)
+    if project_id is not None:
+        ring(services, "refresh", project_id)
 
 
 @job

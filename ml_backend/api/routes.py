@@ -11,8 +11,10 @@ from ml_backend.api import (
     ab,
     classify,
     docs_page,
+    exports,
     feedback,
     feedback_stats,
+    imports,
     models,
     projects,
     runs,
@@ -33,7 +35,7 @@ DESCRIPTION = (
     "`RateLimit-*` of each answer tell what is left of its requests a minute."
 )
 # In the order of the page. `models/compare/` stands before `models/{name}/`, within its module.
-RESOURCES = (classify, stats, feedback, feedback_stats, training_data, ab, models, runs, projects)
+RESOURCES = (classify, stats, feedback, feedback_stats, training_data, imports, exports, ab, models, runs, projects)
 
 
 def include_api(app: FastAPI, services: Services) -> None:

@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ml_backend.bootstrap import Services, utc_now
+from ml_backend.bootstrap import Services
 from ml_backend.cli.session import AsJson, ProjectId, session_of
-from sync.labelling import parse_config
+from ml_backend.transfers import export_texts
 from training.exports.examples import NOT_HELD_FILE
-from training.exports.export import WHOLE, ExportReport, OnProgress, export_project
-from training.exports.writing import Controls, ExportFormat
+from training.exports.export import WHOLE, ExportReport
+from training.exports.writing import ExportFormat
 from training.splits import Part
-from training.store.tables.projects import Project
 
 PARTS = ", ".join((*Part, WHOLE))
 
@@ -50,17 +49,6 @@ def export(
         session.show_json({"project": project.id, "format": to.value, **asdict(report)})
     else:
         session.say(summarize(report))
-
-
-def export_texts(
-    services: Services, project: Project, to: ExportFormat, out: Path, *, part: str | None, on_progress: OnProgress
-) -> ExportReport:
-    """Export under the names that the project's own labelling config has. Raises as `export_project` does."""
-    config = parse_config(project.label_config)
-    controls = Controls(config.text_key, config.to_name, config.from_name, dict(config.elsewhere))
-    return export_project(
-        services.store, project.id, to, out, part=part, controls=controls, clock=utc_now, on_progress=on_progress
-    )
 
 
 def count_texts(services: Services, project_id: int, part: str | None) -> int:

@@ -18,6 +18,7 @@ from config.settings import Settings
 from ml_backend.api.fields import UUID_PATTERN
 from ml_backend.api.routes import include_api
 from ml_backend.bootstrap import Services
+from ml_backend.transfers import carry_out
 from tests.integration.api import Api, feedback, serve
 from training.store.database import open_engine
 from training.store.unit_of_work import Store
@@ -71,7 +72,16 @@ def known_ids(served: Api) -> dict[str, Iterator[str]]:
     """Ids of what is there, by path parameter: random ones would only ever meet a 404."""
     examples = [row["id"] for row in served.get("training-data/").json()["results"]]
     runs = [served.post("models/train/", {}).json()["id"]]
-    return {"example_id": cycle(examples), "run_id": cycle(runs), "name": cycle(["0", "spanloop-v0"])}
+    asked = {"imports": {"rows": [{"text": "One text", "spans": []}, {"text": " "}]}, "exports": {"format": "jsonl"}}
+    transfers = [served.post(f"{kind}/", body).json()["id"] for kind, body in asked.items()]
+    for transfer_id in transfers:
+        carry_out(served.services, transfer_id)
+    return {
+        "transfer_id": cycle(transfers),
+        "example_id": cycle(examples),
+        "run_id": cycle(runs),
+        "name": cycle(["0", "spanloop-v0"]),
+    }
 
 
 @schema.parametrize()

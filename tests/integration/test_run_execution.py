@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from config.errors import Conflict, ModelUnavailable
-from tests.integration.rows import later
-from tests.integration.shop import Shop
+from tests.integration.rows import later, span_of
+from tests.integration.shop import NAMES, Shop
+from training.proposals import record_proposal
 from training.run import cancel_run, fail_run, request_run, wake_waiting_run
 from training.spans import Span
+from training.store.tables.examples import Source
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 from training.trainer import OnProgress, Progress
@@ -69,6 +71,27 @@ def test_run_trains_on_train_steers_by_dev_and_never_sees_test(shop: Shop) -> No
     assert [parts[example.text] for example in train] == ["train"] * 6
     assert [parts[example.text] for example in dev] == ["dev"] * 2
     assert plan.labels == ("PERSON", "SSN", "CITY")
+
+
+@pytest.mark.parametrize("source", [Source.USER_FEEDBACK, Source.MANUAL, Source.IMPORTED])
+def test_run_takes_nothing_unverified(shop: Shop, source: Source) -> None:
+    """What comes from outside neither trains, nor steers, nor judges, nor counts, until an annotator submits it."""
+    annotate_all_parts(shop)
+    proposed = [f"{name} walked past house number {number}" for number, name in enumerate(NAMES * 3)]
+    with shop.store.write() as uow:
+        project = uow.projects.lock(1)
+        for text in proposed:
+            record_proposal(uow, project, text, [span_of(text, text.split()[0], "PERSON")], source=source, now=later(5))
+        uow.commit()
+        assert uow.examples.count(1).unverified == len(proposed)
+    run_id = shop.ask()
+    shop.execute(run_id)
+    ((train, dev, _),) = shop.trained
+    assert not {example.text for example in [*train, *dev]} & set(proposed)
+    run = shop.run(run_id)
+    assert (run.train_texts, run.dev_texts, run.test_texts, run.verified_texts) == (6, 2, 3, 11)
+    with shop.store.read() as uow:
+        assert uow.examples.count(1).unverified == len(proposed)
 
 
 def test_run_counts_every_part_as_used(shop: Shop) -> None:

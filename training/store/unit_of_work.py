@@ -25,6 +25,7 @@ from training.store.schedule import Schedule
 from training.store.tallies import Tallies
 from training.store.texts import Texts
 from training.store.tokens import Answers, Tokens
+from training.store.transfers import Transfers
 
 
 class UnitOfWork:
@@ -46,6 +47,7 @@ class UnitOfWork:
     tallies: Tallies
     tokens: Tokens
     answers: Answers
+    transfers: Transfers
 
     def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
         self._engine = engine.execution_options(**{READ_ONLY: True}) if read_only else engine
@@ -67,6 +69,7 @@ class UnitOfWork:
         self.tallies = Tallies(self.session)
         self.tokens = Tokens(self.session)
         self.answers = Answers(self.session)
+        self.transfers = Transfers(self.session)
         return self
 
     def __exit__(

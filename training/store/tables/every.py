@@ -13,6 +13,7 @@ from training.store.tables import (
     queue,
     runs,
     texts,
+    transfers,
 )
 from training.store.tables.base import Base
 
@@ -30,6 +31,7 @@ __all__ = [
     "queue",
     "runs",
     "texts",
+    "transfers",
 ]
 
 METADATA = Base.metadata

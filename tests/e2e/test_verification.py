@@ -1,0 +1,94 @@
+"""What applications propose, verified by a person: in by the REST API, mended on the page, out by the REST API."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.live.browser import BrowserAnnotator
+from tests.live.project import LiveProject
+from tests.live.system import RunningSystem
+
+TEXT = "Maria Teixeira 🙂 lost KX-4711 somewhere near the east gate."
+PROPOSED, BADGE, PERSON = "KX-47", "KX-4711", "Maria Teixeira"
+OTHERS = ["Nobody has seen the blue umbrella since Tuesday.", "The lift stops at every floor on Sundays."]
+
+
+def entity(words: str, label: str) -> dict[str, Any]:
+    """An entity as applications write it."""
+    return {"text": words, "start": TEXT.index(words), "end": TEXT.index(words) + len(words), "sublabel": label}
+
+
+@pytest.fixture(scope="module")
+def project(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> LiveProject:
+    """A project with some texts in its queue."""
+    folder = tmp_path_factory.mktemp("verification")
+    made = LiveProject.create(system, "Verification", ("PERSON", "BADGE"), folder=folder, base="blank:en")
+    made.import_texts(OTHERS, folder=folder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def api(system: RunningSystem) -> httpx.Client:
+    """An application with a token."""
+    said = system.spanloop("tokens", "create", "--name", "verification", "--role", "reviewer")
+    token = re.search(r"spanloop_\S+", said)
+    assert token is not None
+    return httpx.Client(
+        base_url=f"{system.url}/api/discovery/ml/", headers={"Authorization": f"Bearer {token.group()}"}, timeout=30
+    )
+
+
+def test_feedback_is_mended_by_mouse_and_comes_out_verified(
+    system: RunningSystem, project: LiveProject, person: BrowserAnnotator, api: httpx.Client
+) -> None:
+    """The proposal is the next pre-label; what is submitted is the verified example, and judges no model."""
+    answer = api.post(
+        "feedback/",
+        json={
+            "project": project.id,
+            "text": TEXT,
+            "entities": [],
+            "is_correct": False,
+            "corrected_entities": [entity(PROPOSED, "BADGE")],
+        },
+    )
+    assert answer.status_code == 201, answer.text
+    task = system.wait_for(
+        "the proposal's task", lambda: next((t for t in project.tasks() if t.data["text"] == TEXT), None)
+    )
+    assert task.data["spanloop"] == "to_verify"
+    assert [view.title for view in project.label_studio.list_views(project.id)][:2] == ["All tasks", "To verify"]
+
+    person.open_labelling(project.id)
+    assert person.task_id == task.id
+    (shown,) = person.wait_for_regions(1)
+    assert (shown.text, shown.label) == (PROPOSED, "BADGE")
+    person.take_picture("proposal")
+    person.delete(shown)
+    person.draw("BADGE", BADGE)
+    person.draw("PERSON", PERSON)
+    person.wait_for_regions(2)
+    person.take_picture("mended")
+    person.submit()
+
+    def verified() -> list[dict[str, Any]]:
+        query = {"project": project.id, "verified": True, "source": "user_feedback"}
+        found: list[dict[str, Any]] = api.get("training-data/", params=query).raise_for_status().json()["results"]
+        return found
+
+    (example,) = system.wait_for("the verified example", verified)
+    assert example["id"] == answer.json()["training_data_id"]
+    assert [(e["text"], e["sublabel"]) for e in example["entities"]] == [(PERSON, "PERSON"), (BADGE, "BADGE")]
+    stats = api.get("feedback/stats/", params={"project": project.id}).raise_for_status().json()
+    assert (stats["total_feedback"], stats["incorrect_classifications"], stats["on_proposals"]) == (1, 1, 1)
+    system.wait_for("the mark to go", lambda: _data(project, task.id)["spanloop"] == "")
+
+
+def _data(project: LiveProject, task_id: int) -> dict[str, Any]:
+    found = project.label_studio.find_task(task_id)
+    assert found is not None
+    return found.data
