@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from config.errors import Conflict, GateRefused, NotFound
+from config.errors import ArtefactCorrupt, Conflict, GateRefused, NotFound
 from training.ab_testing import end_test, lacks_test
 from training.artefacts import ArtefactStore, StoredArtefact
 from training.evaluation import Evaluation, list_metrics
@@ -38,6 +38,22 @@ def open_version(model: MLModel, artefacts: ArtefactStore) -> Pipeline:
     """Load a registered version. Raises ModelUnavailable or ArtefactCorrupt."""
     folder = artefacts.fetch(model.path, model.checksum or "") if model.path else None
     return load_pipeline(PipelineSpec.from_json(model.spec), folder)
+
+
+def check_files(live: MLModel | None, artefacts: ArtefactStore) -> None:
+    """Raise ArtefactCorrupt, with the way out, where the live version's files are not whole.
+
+    No candidate could be compared with it; a run asks before it trains in vain.
+    """
+    if live is None or not live.path:
+        return
+    try:
+        artefacts.fetch(live.path, live.checksum or "")
+    except ArtefactCorrupt as error:
+        raise ArtefactCorrupt(
+            f"{live.version}, which is live, cannot be compared with: {error.message}. `spanloop models rollback` puts "
+            "the version before it live again"
+        ) from error
 
 
 def register_base(uow: UnitOfWork, project: Project, spec: PipelineSpec, *, now: datetime) -> MLModel:

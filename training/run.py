@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from training.judging import Judgement, judge_candidate, read_test_part
 from training.pipeline import Pipeline, load_pipeline
 from training.planning import examples_of, find_unlabelled, make_plan
 from training.policy import ProjectSettings, parse_settings
-from training.registry import Candidate, activate, open_version, register_candidate
+from training.registry import Candidate, activate, check_files, open_version, register_candidate
 from training.run_report import report_memory, report_tokens
 from training.snapshot import Snapshot, check_enough, take_snapshot
 from training.splits import Part
@@ -176,6 +176,7 @@ def _train_and_judge(
     check_enough(snapshot, min_samples=settings.min_samples)
     if not snapshot.part(Part.TEST):
         return _wait_for_test_texts(project, run, workshop)
+    check_files(live, workshop.artefacts)
     log.info("run_started", run_id=run.id, project_id=project.id, texts=len(snapshot.examples))
     started = workshop.clock()
     plan = make_plan(
@@ -202,7 +203,7 @@ def _train_and_judge(
         "live": judgement.live.to_json(),
         "tokens": report_tokens(trained, project, snapshot, workshop.store),
         "memory": report_memory(trained, judgement, snapshot, known=set((plan.base_mapping or {}).values())),
-        **_report(found.scores, snapshot),
+        **_report(found.scores, snapshot, project.labels),
     }
     try:
         return _register(project, run, candidate, snapshot, workshop, figures=figures, seconds=seconds)
@@ -225,8 +226,11 @@ def _judge(
     return judge_candidate(trained, open_version(live, workshop.artefacts), test, project.labels, settings)
 
 
-def _report(scores: Scores, snapshot: Snapshot) -> dict[str, Any]:
+def _report(scores: Scores, snapshot: Snapshot, labels: Sequence[str]) -> dict[str, Any]:
+    shown = {part: {span.label for e in snapshot.part(part) for span in e.spans} for part in (Part.TRAIN, Part.TEST)}
     return {
+        "labels_without_training_texts": [label for label in labels if label not in shown[Part.TRAIN]],
+        "labels_without_test_texts": [label for label in labels if label not in shown[Part.TEST]],
         "precision": scores.precision,
         "recall": scores.recall,
         "f1_score": scores.f1,

@@ -14,7 +14,7 @@ import spacy
 from tests.integration.rows import Desk, later, span_of
 from training.artefacts import ArtefactStore
 from training.pipeline import PipelineSpec
-from training.registry import register_base
+from training.registry import register_base, rollback
 from training.run import RunOutcome, Workshop, execute_run, reap_lost_runs, request_run
 from training.spans import Prediction, ScoredSpan
 from training.store.tables.models import MLModel
@@ -107,6 +107,12 @@ class Shop:
     def execute(self, run_id: str, *, worker: str = "worker") -> RunOutcome:
         """Carry a run through."""
         return execute_run(run_id, self.workshop, worker=worker)
+
+    def roll_back(self) -> None:
+        """Put the version live that was live before."""
+        with self.store.write() as uow:
+            rollback(uow, 1, by="test", reason="", now=self.now)
+            uow.commit()
 
     def reap(self, *, after: float) -> list[str]:
         """Reap lost runs so many seconds from now, with a patience of 60."""
