@@ -26,6 +26,7 @@ from sync.proposing import show_proposals
 from sync.push import drop_old_predictions
 from sync.reconcile import reconcile as reconcile_project
 from training.policy import parse_settings
+from training.quality import mark_new_labels
 from training.retraining import request_due_run
 from training.run import (
     clear_remains,
@@ -212,6 +213,7 @@ def _press_start(uow: UnitOfWork, project: Project) -> None:
 def reconcile(services: Services, project_id: int, full: bool) -> None:
     """Pull what webhooks missed."""
     reconcile_project(services.store, services.label_studio, project_id, full=full, clock=utc_now)
+    mark_new_labels(services.store, project_id)
     grace = timedelta(hours=services.settings.prediction_grace_hours)
     drop_old_predictions(
         services.store, services.label_studio, project_id, grace=grace, limit=DROPPED_AT_A_TIME, now=utc_now()

@@ -42,6 +42,7 @@ def refresh_queue(services: Services, model: MLModel, *, announced: bool) -> Non
     work.push_first(bridge=len(waiting) > FIRST, announced=announced)
     work.ask(waiting[FIRST:])
     work.push_rest()
+    rescoring.mark_uncertain()
 
 
 @dataclass

@@ -24,7 +24,7 @@ from training.intake import (
     record_annotation,
     record_task,
 )
-from training.marks import FIELD, read_marks, write_marks
+from training.marks import FIELD, read_words, write_marks
 from training.spans import ScoredSpan
 from training.store.tables.feedback import MLClassificationResult
 from training.store.tables.projects import Project
@@ -114,7 +114,7 @@ def read_task_text(task: StoredTask, config: LabellingConfig) -> SeenTask:
     problem = None
     if text is None:
         problem = f"its data has no text under {config.text_key!r}"
-    marks = write_marks(read_marks(task.data.get(FIELD)))
+    marks = write_marks(read_words(task.data.get(FIELD)).values())
     return SeenTask(task.id, text, problem, task.is_labeled, task.updated_at, task.created_at, marks)
 
 

@@ -15,16 +15,24 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A tab: the tasks that carry a mark. Without an order: one by score is an error page while there is no task."""
+    """A tab: the tasks that carry a mark, by rank where `ranked`; only unlabelled ones where `waiting`.
+
+    Never ordered by score: such a tab is an error page while there is no task.
+    """
 
     title: str
     mark: Mark
+    ranked: bool = False
+    waiting: bool = False
 
 
 PLAIN_TITLE = "All tasks"
 TABS = (
+    Tab("Most uncertain", Mark.UNCERTAIN, ranked=True, waiting=True),
     Tab("To verify", Mark.TO_VERIFY),
     Tab("Disagreements", Mark.DISAGREEMENT),
+    Tab("Possible label errors", Mark.LABEL_ERROR, ranked=True),
+    Tab("New labels", Mark.NEW_LABEL),
 )
 """In the order in which they stand behind the plain tab."""
 
@@ -57,5 +65,11 @@ def _is_plain(view: View) -> bool:
 def _describe(tab: Tab) -> dict[str, Any]:
     """The tab as Label Studio's Data Manager keeps it (https://labelstud.io/guide/task_format, api/dm/views)."""
     column = f"filter:tasks:data.{FIELD}"
-    item = {"filter": column, "operator": "contains", "type": "String", "value": tab.mark.value}
-    return {"title": tab.title, "filters": {"conjunction": "and", "items": [item]}}
+    items: list[dict[str, Any]] = [
+        {"filter": column, "operator": "contains", "type": "String", "value": tab.mark.value}
+    ]
+    if tab.waiting:
+        column = "filter:tasks:total_annotations"
+        items.append({"filter": column, "operator": "equal", "type": "Number", "value": 0})
+    described: dict[str, Any] = {"title": tab.title, "filters": {"conjunction": "and", "items": items}}
+    return {**described, "ordering": [f"tasks:data.{FIELD}"]} if tab.ranked else described

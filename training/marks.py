@@ -5,7 +5,7 @@ A task's wanted marks stand in the store; the task's data shows them as soon as 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from training.policy import VerifiedBy, parse_settings
@@ -22,6 +22,9 @@ class Mark(StrEnum):
 
     TO_VERIFY = "to_verify"
     DISAGREEMENT = "disagreement"
+    LABEL_ERROR = "label_error"
+    UNCERTAIN = "uncertain"
+    NEW_LABEL = "new_label"
 
 
 SETTLED = frozenset({Mark.TO_VERIFY, Mark.DISAGREEMENT})
@@ -30,13 +33,18 @@ SETTLED = frozenset({Mark.TO_VERIFY, Mark.DISAGREEMENT})
 
 def read_marks(value: object) -> frozenset[Mark]:
     """The marks in a field's value; words that are none of ours are left out."""
-    words = set(value.split()) if isinstance(value, str) else set()
-    return frozenset(mark for mark in Mark if mark in words)
+    return frozenset(read_words(value))
 
 
-def write_marks(marks: Iterable[Mark]) -> str:
-    """The field's value for these marks: words in a fixed order."""
-    return " ".join(sorted(marks))
+def read_words(value: object) -> dict[Mark, str]:
+    """The words in a field's value by their marks: a mark, or a mark with its rank, as in `label_error:0012`."""
+    words = value.split() if isinstance(value, str) else []
+    return {Mark(name): word for word in words for name in [word.partition(":")[0]] if name in set(Mark)}
+
+
+def write_marks(words: Iterable[str]) -> str:
+    """The field's value for these marks, or their words: in a fixed order."""
+    return " ".join(sorted(words))
 
 
 def settle_marks(uow: UnitOfWork, project: Project, text_id: int) -> None:
@@ -45,12 +53,21 @@ def settle_marks(uow: UnitOfWork, project: Project, text_id: int) -> None:
     verified = example is not None and example.verified
     differ = example is not None and _annotators_differ(uow, project, example)
     for task in uow.texts.tasks_of_text(text_id):
-        found = set(read_marks(task.marks)) - SETTLED
+        found = {mark: word for mark, word in read_words(task.marks).items() if mark not in SETTLED}
+        if Mark.LABEL_ERROR in found and not _is_doubted(uow, example):
+            del found[Mark.LABEL_ERROR]
+        if task.is_labeled:
+            found.pop(Mark.UNCERTAIN, None)
         if task.proposal is not None and not verified and not task.is_labeled:
-            found.add(Mark.TO_VERIFY)
+            found[Mark.TO_VERIFY] = Mark.TO_VERIFY
         if differ:
-            found.add(Mark.DISAGREEMENT)
-        task.marks = write_marks(found)
+            found[Mark.DISAGREEMENT] = Mark.DISAGREEMENT
+        task.marks = write_marks(found.values())
+
+
+def _is_doubted(uow: UnitOfWork, example: TrainingDataset | None) -> bool:
+    """Whether an audit's doubt is of what the example says now."""
+    return example is not None and uow.doubts.holds(example.text_id, example.revision)
 
 
 def _annotators_differ(uow: UnitOfWork, project: Project, example: TrainingDataset) -> bool:
@@ -63,11 +80,11 @@ def _annotators_differ(uow: UnitOfWork, project: Project, example: TrainingDatas
     return not (starred or agreed)
 
 
-def mark_only(uow: UnitOfWork, project_id: int, mark: Mark, task_ids: Collection[int]) -> None:
-    """Let exactly these of the project's tasks carry a mark."""
-    wanted = set(task_ids)
+def mark_only(uow: UnitOfWork, project_id: int, mark: Mark, task_ids: Sequence[int], *, ranked: bool = False) -> None:
+    """Let exactly these of the project's tasks carry a mark; where `ranked`, with their place, by which tabs sort."""
+    words = {task_id: f"{mark}:{place:04d}" if ranked else mark.value for place, task_id in enumerate(task_ids, 1)}
     for task in uow.texts.with_mark(project_id, mark):
-        if task.id not in wanted:
-            task.marks = write_marks(read_marks(task.marks) - {mark})
-    for task in uow.texts.tasks(project_id, wanted):
-        task.marks = write_marks(read_marks(task.marks) | {mark})
+        if task.id not in words:
+            task.marks = write_marks(word for kept, word in read_words(task.marks).items() if kept is not mark)
+    for task in uow.texts.tasks(project_id, words):
+        task.marks = write_marks({**read_words(task.marks), mark: words[task.id]}.values())

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 import numpy as np
 
 from training.clusters import Vectors, find_centres, nearest
+from training.marks import Mark, mark_only
 from training.pipeline import Pipeline
 from training.policy import parse_settings
 from training.proposals import propose
-from training.queue_order import CLUSTERS, Place, Waiting, order_queue
+from training.queue_order import CLUSTERS, Place, Waiting, in_slice, order_queue
 from training.spans import Prediction, ScoredSpan, with_finite_scores
 from training.splits import Part
 from training.store.tables.annotations import PredictionKind
@@ -29,6 +31,8 @@ FEWEST_TEXTS = 100
 """Texts from which on a pool gets clusters; with fewer, they would be chance, and they are for ever."""
 SAMPLE = 5_000
 NOTHING = Prediction((), 1.0)
+MARKED = 100
+"""Tasks in the tab of the most uncertain; writing into a task's data takes Label Studio some 30 ms."""
 LEASE = timedelta(minutes=5)
 """How long a worker may be silent about a chunk before another one takes it."""
 
@@ -150,6 +154,18 @@ class Rescoring:
             uow.commit()
         place_of = {place.task_id: place for place in places}
         return [_hand_out(entry, text, place_of[entry.task_id]) for entry, text in entries]
+
+    def mark_uncertain(self) -> None:
+        """Mark the tasks that the version is least sure of, the honest slice left out, for their tab."""
+        with self.store.write() as uow:
+            settings = parse_settings(uow.projects.lock(self.model.project_id).settings)
+            found = (
+                task_id
+                for task_id, text_hash, part in uow.queue.shown(self.model)
+                if not in_slice(text_hash, Part(part), share=settings.honest_share, seed=settings.seed)
+            )
+            mark_only(uow, self.model.project_id, Mark.UNCERTAIN, list(islice(found, MARKED)), ranked=True)
+            uow.commit()
 
     def put_away(self, task_ids: Sequence[int]) -> None:
         """Forget tasks that Label Studio has now, or has no more."""

@@ -17,6 +17,7 @@ from ml_backend.api import (
     imports,
     models,
     projects,
+    quality,
     runs,
     stats,
     training_data,
@@ -35,7 +36,20 @@ DESCRIPTION = (
     "`RateLimit-*` of each answer tell what is left of its requests a minute."
 )
 # In the order of the page. `models/compare/` stands before `models/{name}/`, within its module.
-RESOURCES = (classify, stats, feedback, feedback_stats, training_data, imports, exports, ab, models, runs, projects)
+RESOURCES = (
+    classify,
+    stats,
+    feedback,
+    feedback_stats,
+    training_data,
+    imports,
+    exports,
+    ab,
+    models,
+    runs,
+    projects,
+    quality,
+)
 
 
 def include_api(app: FastAPI, services: Services) -> None:

@@ -38,6 +38,7 @@ COMMANDS = {
     "train": "ml_backend.cli.train:train",
     "runs": "ml_backend.cli.runs:app",
     "models": "ml_backend.cli.models:app",
+    "labels": "ml_backend.cli.labels:app",
     "sync": "ml_backend.cli.sync:app",
     "tokens": "ml_backend.cli.tokens:app",
     "db": "ml_backend.cli.db:app",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +17,10 @@ from ml_backend.cli.session import AsJson, session_of
 from sync.reconcile import reconcile
 from sync.setup import set_annotators
 from training.formats.read import collect_labels
+from training.outlook import LEAST_GAIN
 from training.policy import parse_settings
 from training.project_settings import change_settings
+from training.quality import read_outlook
 from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 from training.taxonomy import Taxonomy, load_taxonomy, taxonomy_of
@@ -110,6 +113,28 @@ def show(context: typer.Context, project_id: ProjectArgument, as_json: AsJson = 
         return
     for title, fields in found.items():
         session.show_pairs(title, fields)
+
+
+@app.command()
+def outlook(
+    context: typer.Context,
+    project_id: ProjectArgument,
+    least_gain: Annotated[
+        float, typer.Option(min=0, max=1, help="F1 that the next annotations must promise to be worth their time.")
+    ] = LEAST_GAIN,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether more annotations pay: the learning curve, what the next 100 promise, and what they cost."""
+    session = session_of(context)
+    with session.services.store.read() as uow:
+        found = asdict(read_outlook(uow, uow.projects.get(project_id), least_gain=least_gain))
+    if as_json:
+        session.show_json(found)
+        return
+    session.show(found.pop("points"), as_json=False, nothing="No run has registered a version yet.")
+    advice = found.pop("advice")
+    session.show_pairs("outlook", found)
+    session.say(f"{advice[0].upper()}{advice[1:]}.")
 
 
 @app.command("set")

@@ -11,7 +11,7 @@ from config.errors import LabelStudioUnavailable
 from sync.importing import import_rows
 from sync.marking import show_marks
 from sync.setup import adopt_project
-from sync.tabs import ensure_tabs
+from sync.tabs import TABS, ensure_tabs
 from tests.integration.loop import CONNECTION, TEXT, Loop, plan, register
 from tests.integration.rows import span_of
 from training.formats.rows import Row
@@ -148,7 +148,7 @@ def test_setup_makes_the_tabs_once_behind_a_plain_one(loop: Loop) -> None:
     """The first tab has neither filter nor order, and setting up again adds none."""
     client: Any = loop.fake
     titles = [view.title for view in loop.fake.list_views(loop.project_id)]
-    assert titles[:3] == ["All tasks", "To verify", "Disagreements"]
+    assert titles == ["All tasks", *(tab.title for tab in TABS)]
     adopt_project(loop.store, client, CONNECTION, loop.project_id, plan=plan(), register_base=register, now=loop.now)
     assert [view.title for view in loop.fake.list_views(loop.project_id)] == titles
 
@@ -160,8 +160,8 @@ def test_a_projects_own_tabs_stay_behind_a_plain_one(loop: Loop) -> None:
     loop.fake.create_view(loop.project_id, {"title": "Mine", "ordering": ["tasks:id"]})
     ensure_tabs(client, loop.project_id)
     titles = [view.title for view in loop.fake.list_views(loop.project_id)]
-    assert titles[:4] == ["All tasks", "Mine", "To verify", "Disagreements"]
+    assert titles == ["All tasks", "Mine", *(tab.title for tab in TABS)]
     loop.fake.views.clear()
     loop.fake.create_view(loop.project_id, {"title": "Default"})
     ensure_tabs(client, loop.project_id)
-    assert [view.title for view in loop.fake.list_views(loop.project_id)][:2] == ["Default", "To verify"]
+    assert [view.title for view in loop.fake.list_views(loop.project_id)][:2] == ["Default", TABS[0].title]

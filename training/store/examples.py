@@ -80,6 +80,15 @@ class Examples:
         )
         return [(example, text) for example, text in rows]
 
+    def newest_verified(self, project_id: int, *, limit: int) -> Sequence[TrainingDataset]:
+        """The examples that were made last, of those that are verified."""
+        return self._session.scalars(
+            select(TrainingDataset)
+            .where(TrainingDataset.project_id == project_id, TrainingDataset.verified)
+            .order_by(TrainingDataset.created_at.desc(), TrainingDataset.id)
+            .limit(limit)
+        ).all()
+
     def count(self, project_id: int) -> ExampleCounts:
         """Count the project's examples by part."""
         counts = Tallies(self._session).read(project_id, TallyName.EXAMPLE_PART)

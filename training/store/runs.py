@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from config.errors import Conflict, InvalidInput, NotFound
+from training.store.tables.models import MLModel
 from training.store.tables.runs import ACTIVE_RUNS, RUN_MOVES, Incorporation, RunStatus, TrainingBatch
 
 
@@ -49,6 +50,20 @@ class Runs:
         return self._session.scalar(
             select(TrainingBatch).where(TrainingBatch.project_id == project_id, TrainingBatch.status.in_(ACTIVE_RUNS))
         )
+
+    def curve(self, project_id: int) -> list[tuple[str, int, float, int]]:
+        """The versions that runs registered: name, verified texts, F1, and the test part's gold spans; oldest first."""
+        rows = self._session.execute(
+            select(MLModel.version, TrainingBatch.verified_texts, MLModel.f1_score, MLModel.metrics)
+            .join(MLModel, MLModel.id == TrainingBatch.model_id)
+            .where(TrainingBatch.project_id == project_id, TrainingBatch.verified_texts.is_not(None))
+            .where(MLModel.f1_score.is_not(None))
+            .order_by(MLModel.number)
+        )
+        return [
+            (version, int(texts or 0), float(f1 or 0.0), int((metrics or {}).get("support", 0)))
+            for version, texts, f1, metrics in rows
+        ]
 
     def all_active(self) -> Sequence[TrainingBatch]:
         """Every active run, oldest first."""

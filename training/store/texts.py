@@ -67,6 +67,14 @@ class Texts:
         self._session.execute(insert(GroupBand), rows)
         return group
 
+    def groups_of(self, text_ids: Sequence[int]) -> dict[int, int]:
+        """The near-duplicate groups of texts, by the texts' ids; those without one are left out."""
+        found: dict[int, int] = {}
+        for at in range(0, len(text_ids), 500):
+            query = select(TextRow.id, TextRow.group_id).where(TextRow.id.in_(text_ids[at : at + 500]))
+            found.update({row[0]: row[1] for row in self._session.execute(query) if row[1] is not None})
+        return found
+
     def set_aside(self, project_id: int) -> Sequence[TextRow]:
         """The texts that would have bridged two parts, by id."""
         return self._session.scalars(

@@ -13,6 +13,7 @@ from training.store.ab_tests import AbTests
 from training.store.annotations import Annotations
 from training.store.counting import CountingSession
 from training.store.database import READ_ONLY
+from training.store.doubts import Doubts
 from training.store.examples import Examples
 from training.store.feedback import FeedbackRows
 from training.store.inbox import Inbox
@@ -36,6 +37,7 @@ class UnitOfWork:
     texts: Texts
     queue: Queue
     proposals: Proposals
+    doubts: Doubts
     annotations: Annotations
     feedback: FeedbackRows
     examples: Examples
@@ -58,6 +60,7 @@ class UnitOfWork:
         self.texts = Texts(self.session)
         self.queue = Queue(self.session)
         self.proposals = Proposals(self.session)
+        self.doubts = Doubts(self.session)
         self.annotations = Annotations(self.session)
         self.feedback = FeedbackRows(self.session)
         self.examples = Examples(self.session)
