@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from training.calibration import Curve, fit_curve
 from training.compose import Evidence, choose
 from training.corpus import Example
 from training.evaluate import LabelScores, score_spans
 from training.pipeline import Pipeline, PipelineSpec
-from training.scoring import DEFAULT_SPAN, DEFAULT_TASK, Calibration, Platt, fit_platt, log_odds, task_log_odds
+from training.scoring import DEFAULT_SPAN, DEFAULT_TASK, Calibration, log_odds, task_log_odds
 
 # With fewer training spans than this a label's patterns are kept beside the model where neither is better.
 SMALL_SUPPORT = 30
@@ -28,7 +29,7 @@ def fit(
     patterns = _pattern_counts(pipeline, [*train, *dev], on_step)
     support = Counter(span.label for example in train for span in example.spans)
     calibration = Calibration(
-        span=fit_platt(*_model_cases(dev, dev_evidence), default=DEFAULT_SPAN),
+        span=fit_curve(*_model_cases(dev, dev_evidence), default=DEFAULT_SPAN),
         patterns=patterns,
     )
     serving = _choose_serving(pipeline, dev, dev_evidence, calibration, support)
@@ -73,7 +74,7 @@ def _fit_task(
     evidence: Sequence[Evidence],
     serving: Mapping[str, str],
     calibration: Calibration,
-) -> Platt:
+) -> Curve:
     """How often nothing was to be edited, against the log-odds that the uncalibrated task score is made of."""
     cases: list[float] = []
     right: list[bool] = []
@@ -81,7 +82,7 @@ def _fit_task(
         choice = choose(seen, serving=serving, calibration=calibration)
         cases.append(task_log_odds(choice.shown, choice.log_nothing_missed))
         right.append({span.span for span in choice.shown} == set(example.spans))
-    return fit_platt(cases, right, default=DEFAULT_TASK)
+    return fit_curve(cases, right, default=DEFAULT_TASK)
 
 
 def _choose_serving(

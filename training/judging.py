@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from config.errors import NotEnoughData
 from training.artefacts import ArtefactStore
+from training.calibration import measure_calibration
 from training.evaluation import Evaluation, GoldText, evaluate
 from training.gate import GateRules, Measured, Verdict, judge
 from training.pipeline import Pipeline
 from training.policy import ProjectSettings, parse_settings
 from training.registry import open_version
 from training.resample import Difference, compare_counts
-from training.scoring import measure_calibration
 from training.snapshot import Snapshot, take_snapshot
 from training.spans import Prediction
 from training.splits import Part

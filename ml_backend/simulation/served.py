@@ -14,8 +14,8 @@ from config.settings import Settings
 from ml_backend.simulation.gold import GoldText
 from sync.convert import spans_of
 from sync.labelling import LabellingConfig
+from training.calibration import measure_calibration
 from training.evaluate import Scores, score_spans
-from training.scoring import measure_calibration
 from training.spans import Prediction, Span
 
 CHUNK_TEXTS = 100

@@ -14,6 +14,7 @@ from typing import Any
 
 FULL = "full"
 RANDOM = "random"
+FINISHED = "finished"
 SHARES = (90, 95, 99)
 # Student's t, two-sided 95 %, by degrees of freedom from 1; beyond the list it hardly changes.
 STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
@@ -80,7 +81,8 @@ def interval(values: Sequence[float]) -> dict[str, Any]:
 
 
 def summarize(runs: Sequence[Row], *, pool_texts: int) -> dict[str, Any]:
-    """Everything that the runs of a report come to, strategy by strategy."""
+    """Everything that the finished runs of a report come to, strategy by strategy."""
+    runs = [run for run in runs if run["state"] == FINISHED]
     full = [points[-1].f1 for run in runs if run["strategy"] == FULL and len(points := curve(run)) > 1]
     curves = {
         (run["strategy"], run["seed"]): points

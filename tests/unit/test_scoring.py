@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.scoring import Calibration, Platt, calibration_error, fit_platt, log_odds
+from training.calibration import Curve, calibration_error, fit_curve
+from training.scoring import Calibration, log_odds
 from training.spans import ScoredSpan
 
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
@@ -23,8 +24,8 @@ def draw(slope: float, offset: float, *, count: int, seed: int) -> tuple[list[fl
 
 def test_scoring_learns_the_curve_that_the_cases_follow() -> None:
     """With enough cases the fitted curve is the one they were drawn from."""
-    fitted = fit_platt(*draw(0.5, -1.0, count=5000, seed=1), default=Platt())
-    assert fitted.slope == pytest.approx(0.5, abs=0.1)
+    fitted = fit_curve(*draw(0.5, -1.0, count=5000, seed=1), default=Curve())
+    assert (fitted.rise, fitted.fall) == pytest.approx((0.5, 0.5), abs=0.15)
     assert fitted.offset == pytest.approx(-1.0, abs=0.15)
 
 
@@ -32,7 +33,7 @@ def test_scoring_makes_overconfident_scores_honest() -> None:
     """After fitting, of the spans scored about p a share of about p is right."""
     evidence, right = draw(0.3, -0.5, count=2000, seed=2)
     raw = [1 / (1 + math.exp(-x)) for x in evidence]
-    fitted = Calibration(span=fit_platt(evidence[:1000], right[:1000], default=Platt()))
+    fitted = Calibration(span=fit_curve(evidence[:1000], right[:1000], default=Curve()))
     calibrated = [fitted.span_score(p) for p in raw[1000:]]
     assert calibration_error(calibrated, right[1000:]) < 0.06 < calibration_error(raw[1000:], right[1000:])
 
@@ -40,28 +41,41 @@ def test_scoring_makes_overconfident_scores_honest() -> None:
 @pytest.mark.parametrize("right", [True, False])
 def test_scoring_of_cases_that_all_agree_stays_finite(right: bool) -> None:
     """Where every case is right, or every one wrong, the curve exists and leans that way."""
-    fitted = fit_platt([3.0, 9.0, 20.7, 20.7] * 10, [right] * 40, default=Platt())
-    assert math.isfinite(fitted.slope)
+    fitted = fit_curve([3.0, 9.0, 20.7, 20.7] * 10, [right] * 40, default=Curve())
+    assert math.isfinite(fitted.rise + fitted.fall)
     assert math.isfinite(fitted.offset)
     assert (fitted.apply(5.0) > 0.8) is right
 
 
 def test_scoring_survives_evidence_far_out() -> None:
     """Cases that lie far out on the wrong side neither blow the fit up nor turn the order of scores around."""
-    fitted = fit_platt([-0.4, -400.0, -30.0, -900.0] * 8, [True, False, True, False] * 8, default=Platt())
-    assert fitted.slope > 0
+    fitted = fit_curve([-0.4, -400.0, -30.0, -900.0] * 8, [True, False, True, False] * 8, default=Curve())
+    assert min(fitted.rise, fitted.fall) > 0
     assert fitted.apply(-0.4) > fitted.apply(-900.0)
 
 
-def test_scoring_with_few_cases_keeps_the_default() -> None:
-    """Nineteen cases say too little to move the scores."""
-    assert fit_platt([1.0] * 19, [False] * 19, default=Platt(0.4)) == Platt(0.4)
+def test_scoring_with_few_cases_stays_near_the_default() -> None:
+    """No case leaves the default, three move it a little, three hundred go by what they say."""
+    default = Curve(0.4, 0.4, 0.0)
+    found = [fit_curve([1.0] * count, [False] * count, default=default).apply(1.0) for count in (0, 3, 300)]
+    assert found[0] == default.apply(1.0)
+    assert found[0] > found[1] > 0.2 > 0.05 > found[2]
+
+
+def test_scoring_corrects_certainty_and_doubt_apart() -> None:
+    """Where only what looks certain is off, what looks doubtful keeps its probability."""
+    chance = random.Random(3)
+    evidence = [chance.uniform(-4, 8) for _ in range(4000)]
+    right = [chance.random() < 1 / (1 + math.exp(-min(x, 1.0))) for x in evidence]
+    fitted = fit_curve(evidence, right, default=Curve())
+    assert fitted.apply(-2.0) == pytest.approx(1 / (1 + math.exp(2.0)), abs=0.06)
+    assert fitted.apply(7.0) == pytest.approx(1 / (1 + math.exp(-1.0)), abs=0.06)
 
 
 @given(ANY_FLOAT, ANY_FLOAT, ANY_FLOAT, ANY_FLOAT)
 def test_scoring_never_gives_nan_nor_leaves_its_range(p: float, raw: float, slope: float, doubt: float) -> None:
     """Whatever goes in, a score is a number above 0 and below 1."""
-    calibration = Calibration(span=Platt(slope, 0.0), task=Platt(slope, 0.0), patterns={"A": (1, 2)})
+    calibration = Calibration(span=Curve(slope, 0.5, 0.0), task=Curve(0.5, slope, 0.0), patterns={"A": (1, 2)})
     scores = [
         calibration.span_score(p),
         calibration.pattern_score("A", raw),
@@ -96,9 +110,10 @@ def test_scoring_of_a_pattern_follows_how_often_it_was_right() -> None:
 
 def test_scoring_parameters_survive_being_stored() -> None:
     """What is stored with a version gives the same scores again; nothing stored gives the defaults."""
-    calibration = Calibration(span=Platt(0.5, -1.0), task=Platt(0.2, 0.3), patterns={"A": (3, 4)})
+    calibration = Calibration(span=Curve(0.5, 0.6, -1.0), task=Curve(0.2, 0.1, 0.3), patterns={"A": (3, 4)})
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
     assert Calibration.from_json({}) == Calibration()
+    assert Calibration.from_json({"span": [0.5, -1.0]}).span == Curve(0.5, 0.5, -1.0)
 
 
 def test_scoring_log_odds_are_finite_at_the_ends() -> None:

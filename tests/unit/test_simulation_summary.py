@@ -13,7 +13,7 @@ def run_of(strategy: str, seed: int, *points: tuple[int, float]) -> dict[str, An
     """A run with these numbers of annotations and F1; each text holds two spans and costs one edit."""
     steps = [(count, f1, count - before) for (before, _), (count, f1) in zip(((0, 0), *points), points, strict=False)]
     rows = [{"annotations": count, "f1": f1, "spans": 2 * more, "edits": more} for count, f1, more in steps]
-    return {"strategy": strategy, "seed": seed, "versions": rows}
+    return {"strategy": strategy, "seed": seed, "state": "finished", "versions": rows}
 
 
 def points(*found: tuple[float, float]) -> list[Point]:
@@ -66,6 +66,13 @@ def test_what_no_seed_reached_is_told_as_that() -> None:
     runs = [run_of("random", 1, (0, 0.0), (100, 0.5)), run_of("full", 1, (0, 0.0), (400, 1.0))]
     needed = summarize(runs, pool_texts=400)["strategies"]["random"]["needed"]["95"]
     assert (needed["annotations"]["mean"], needed["not_reached"], needed["share_of_pool"]) == (None, 1, None)
+
+
+def test_a_run_that_is_not_over_does_not_count() -> None:
+    """What a broken-off run came to says nothing of its strategy, nor does it cut the others short."""
+    broken = {**run_of("span", 1, (0, 0.0), (10, 0.5)), "state": "interrupted"}
+    found = summarize([run_of("random", 1, (0, 0.0), (100, 0.5)), broken], pool_texts=400)
+    assert (list(found["strategies"]), found["area_until"]) == (["random"], 100)
 
 
 def test_a_report_without_versions_has_an_empty_summary() -> None:
