@@ -91,6 +91,10 @@ class Settings(BaseSettings):
         description="Hours an old version's predictions stay; longer than Label Studio's 24 h task lock.",
         ge=24,
     )
+    notice_urls: SecretStr = Field(
+        SecretStr(""),
+        description="Where to tell how runs ended: apprise URLs (mailto://…, slack://…), parted by white space.",
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
 
@@ -103,6 +107,11 @@ class Settings(BaseSettings):
     def resolved_artefacts_url(self) -> str:
         """Where models lie, a local folder unless set."""
         return self.artefacts_url or str((self.data_dir / "models").absolute())
+
+    @property
+    def notice_addresses(self) -> tuple[str, ...]:
+        """The apprise URLs that notices go to, which may hold credentials."""
+        return tuple(self.notice_urls.get_secret_value().split())
 
     @property
     def resolved_backend_url(self) -> str:

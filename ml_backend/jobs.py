@@ -16,6 +16,7 @@ from config.errors import Conflict, RedisUnavailable, SpanloopError
 from config.log import get_logger
 from ml_backend.bootstrap import Services, get_services, utc_now
 from ml_backend.challenging import needs_tending, tend_test
+from ml_backend.notices import find_unsent, send_notice
 from ml_backend.queues import QueueName
 from ml_backend.refreshing import refresh_queue
 from ml_backend.transfers import carry_out, drop_old_files
@@ -46,6 +47,7 @@ DROPPED_AT_A_TIME = 300
 PROPOSED_AT_A_TIME = 500
 # Each is a write of its own, and the queue has other work.
 MARKED_AT_A_TIME = 300
+NOTIFY_SECONDS = 180
 CHALLENGE_EVERY = timedelta(seconds=5)
 
 
@@ -86,6 +88,7 @@ def _lines(services: Services) -> dict[str, tuple[QueueName, int]]:
         "transfer": (QueueName.REFRESH, settings.refresh_timeout_seconds),
         "train": (QueueName.TRAINING, settings.training_timeout_seconds),
         "refresh": (QueueName.REFRESH, settings.refresh_timeout_seconds),
+        "notify": (QueueName.REFRESH, NOTIFY_SECONDS),
         "challenge": (QueueName.REFRESH, settings.refresh_timeout_seconds),
     }
 
@@ -101,6 +104,7 @@ def tick(services: Services) -> None:
         ring(services, "drain")
     _tend_runs(services)
     _tend_transfers(services)
+    _tell_of_runs(services)
     for project in projects:
         _tend_project(services, project)
 
@@ -130,6 +134,21 @@ def _tend_transfers(services: Services) -> None:
         ring(services, "transfer", transfer_id)
     if clean:
         drop_old_files(services)
+
+
+def _tell_of_runs(services: Services) -> None:
+    if not services.settings.notice_addresses:
+        return
+    with services.store.read() as uow:
+        untold = find_unsent(uow, now=utc_now())
+    for run_id in untold:
+        ring(services, "notify", run_id)
+
+
+@job
+def notify(services: Services, run_id: str) -> None:
+    """Tell people how a run ended; nothing waits for this, and nothing fails with it."""
+    send_notice(services, run_id, now=utc_now())
 
 
 def _tend_project(services: Services, project: Project) -> None:

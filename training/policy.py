@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from croniter import CroniterBadDateError, croniter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from config.errors import InvalidInput
@@ -15,6 +18,7 @@ from config.errors import InvalidInput
 LARGEST_BACK_OFF_SECONDS = 6 * 3600.0
 SMALLEST_BACK_OFF_SECONDS = 10.0
 LARGEST_EVALUATION_SHARE = 0.9
+CRON_FIELDS = 5
 
 _AGREEMENT = re.compile(r"agreement:([1-9][0-9]?)")
 
@@ -60,6 +64,8 @@ class ProjectSettings(BaseModel):
     min_samples: int = Field(20, ge=1, description="Verified texts below which no run starts.")
     quiet_seconds: float = Field(20, ge=0, description="Seconds without a change before a run starts by itself.")
     min_interval_seconds: float = Field(60, ge=0, description="Seconds between two runs that start by themselves.")
+    schedule: str = Field("", description="Cron line by which runs start beside the policy, as 0 2 * * 0; empty: none.")
+    time_zone: str = Field("UTC", description="Time zone of the cron line, as Europe/Berlin.")
     auto_promote: bool = Field(False, description="Whether a candidate that passes its gate goes live by itself.")
     verification_rule: str = Field(
         "submitted", description="What verifies an annotation: submitted, ground_truth or agreement:N."
@@ -131,6 +137,26 @@ class ProjectSettings(BaseModel):
                 raise ValueError(f"the floor of {label!r:.80} is {floor:g}; give 0 to 1")
         return value
 
+    @field_validator("schedule")
+    @classmethod
+    def _known_schedule(cls, value: str) -> str:
+        line = " ".join(value.split())
+        if line and (len(line.split(" ")) != CRON_FIELDS or not croniter.is_valid(line)):
+            raise ValueError(
+                f"{value!r:.80} is no cron line; give minute, hour, day of month, month and day of week, as 0 2 * * 0 "
+                "for Sundays at two"
+            )
+        return line
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError(f"{value!r:.80} is no time zone; give one as Europe/Berlin, or UTC") from error
+        return value
+
     @model_validator(mode="after")
     def _leave_texts_to_train_on(self) -> ProjectSettings:
         share = self.test_fraction + self.dev_fraction
@@ -190,6 +216,17 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "value_error":
         return f"{name}: {message}" if name else message
     return f"{name}: {message}, got {problem['input']!r:.80}"
+
+
+def next_scheduled(settings: ProjectSettings, now: datetime) -> datetime | None:
+    """The next time of the cron line after now, in UTC; None where there is no line, or it never comes."""
+    if not settings.schedule:
+        return None
+    try:
+        found: datetime = croniter(settings.schedule, now.astimezone(ZoneInfo(settings.time_zone))).get_next(datetime)
+    except CroniterBadDateError:
+        return None
+    return found.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

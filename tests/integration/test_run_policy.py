@@ -158,3 +158,51 @@ def test_run_really_trains_registers_and_serves(sqlite_store: Store, tmp_path: P
     assert live.id == outcome.model_id
     (prediction,) = open_version(live, workshop.artefacts).predict(["Please ask Ada Byron to call back."])
     assert [(span.start, span.end, span.label) for span in prediction.spans] == [(11, 20, "PERSON")]
+
+
+def plan_runs(shop: Shop, **settings: str) -> None:
+    """Let runs start by a cron line alone."""
+    with shop.store.write() as uow:
+        project = uow.projects.lock(1)
+        project.settings = {**project.settings, "retrain_after": 1000, **settings}
+        uow.commit()
+
+
+def test_run_starts_by_the_projects_cron_line(shop: Shop) -> None:
+    """At each time of the line one run starts, not before the first one; nothing new to learn, no run."""
+    plan_runs(shop, schedule="0 * * * *")
+    shop.annotate("train", 4)
+    shop.annotate("test", 1)
+    assert due(shop, later(60)) is None
+    assert due(shop, later(3599)) is None
+    run_id = due(shop, later(3600))
+    assert run_id is not None
+    assert shop.run(run_id).trigger == "schedule"
+    assert shop.execute(run_id).status == RunStatus.COMPLETED
+    assert due(shop, later(3601)) is None
+    assert due(shop, later(2 * 3600)) is None
+
+
+def test_run_makes_up_missed_times_once(shop: Shop) -> None:
+    """Times that passed while nothing ran, or while a run was on, are made up by one run."""
+    plan_runs(shop, schedule="0 * * * *")
+    shop.annotate("train", 5)
+    assert due(shop, later(60)) is None
+    run_id = due(shop, later(10 * 3600 + 5))
+    assert run_id is not None
+    assert due(shop, later(11 * 3600 + 5)) is None
+    shop.annotate("test", 1)
+    shop.execute(run_id)
+    shop.annotate("train", 1)
+    assert due(shop, later(11 * 3600 + 10)) is not None
+
+
+def test_run_follows_a_changed_cron_line_at_once(shop: Shop) -> None:
+    """A line that was monthly and is hourly now counts from the change on; its time zone counts too."""
+    plan_runs(shop, schedule="0 0 1 * *")
+    shop.annotate("train", 5)
+    assert due(shop, later(0)) is None
+    plan_runs(shop, schedule="30 14 * * *", time_zone="Europe/Berlin")
+    assert due(shop, later(1)) is None
+    assert due(shop, later(3600 + 1799)) is None
+    assert due(shop, later(3600 + 1800)) is not None

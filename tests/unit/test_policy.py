@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from training.policy import (
     ProjectSettings,
     VerificationRule,
     VerifiedBy,
+    next_scheduled,
     parse_settings,
     parse_verification_rule,
     pause_before_run,
@@ -145,3 +147,22 @@ def test_policy_checks_changed_settings_as_a_whole() -> None:
     """A change that is fine by itself is refused where it breaks a rule together with the rest."""
     with pytest.raises(InvalidInput, match="together they must stay below"):
         SETTINGS.with_changes(dev_fraction=0.8)
+
+
+@pytest.mark.parametrize("line", ["hourly", "* * * *", "0 0 1 1 1 1", "61 * * * *", "@daily"])
+def test_policy_refuses_what_is_no_cron_line(line: str) -> None:
+    """A cron line has five fields that make sense; everything else is refused with an example."""
+    with pytest.raises(InvalidInput, match="no cron line"):
+        parse_settings({"schedule": line})
+
+
+def test_policy_reads_a_cron_line_in_its_time_zone() -> None:
+    """The next time is in the zone of the project, whatever zone now is said in."""
+    now = datetime(2030, 6, 1, 23, 0, tzinfo=UTC)
+    assert next_scheduled(parse_settings({}), now) is None
+    assert next_scheduled(parse_settings({"schedule": " 0  2 * * 0 "}), now) == datetime(2030, 6, 2, 2, 0, tzinfo=UTC)
+    berlin = parse_settings({"schedule": "0 2 * * 0", "time_zone": "Europe/Berlin"})
+    assert next_scheduled(berlin, now) == datetime(2030, 6, 2, 0, 0, tzinfo=UTC)
+    assert next_scheduled(parse_settings({"schedule": "0 0 30 2 *"}), now) is None
+    with pytest.raises(InvalidInput, match="no time zone"):
+        parse_settings({"time_zone": "Mars/Base"})

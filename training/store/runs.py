@@ -71,6 +71,11 @@ class Runs:
             select(TrainingBatch).where(TrainingBatch.status.in_(ACTIVE_RUNS)).order_by(TrainingBatch.created_at)
         ).all()
 
+    def ended_since(self, moment: datetime) -> Sequence[TrainingBatch]:
+        """The runs of all projects that ended after this moment, oldest first."""
+        query = select(TrainingBatch).where(TrainingBatch.finished_at > moment)
+        return self._session.scalars(query.order_by(TrainingBatch.finished_at)).all()
+
     def of_project(
         self, project_id: int, *, status: RunStatus | None = None, limit: int = 50, offset: int = 0
     ) -> Sequence[TrainingBatch]:
