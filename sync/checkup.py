@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from sync.client import LabelStudio
 from sync.records import Backend, StoredProject
@@ -18,6 +20,8 @@ from training.store.unit_of_work import Store
 CONNECTED = "CO"
 SAMPLING = "Uncertainty sampling"
 LARGEST_SKEW_SECONDS = 30.0
+LOOKED_AT = 3
+"""Tasks at the head of the queue whose predictions are looked at."""
 
 
 class Level(StrEnum):
@@ -78,9 +82,71 @@ def check_project(store: Store, client: LabelStudio, connection: Connection, pro
         *_check_backend(connection, backends, project_id, subject, adopt),
         *_check_versions(stored, backends, live, announced, subject, adopt),
         *_check_settings(stored, project, subject, adopt),
+        *_check_queue(store, client, stored, project, subject),
     ]
+    if any(finding.level is Level.PROBLEM for finding in found):
+        found += _check_guards(connection, project_id, subject, adopt)
     version = announced.version if announced else "no version"
     return found or [Finding(Level.OK, subject, f"{stored.title!r} is connected and shows {version}")]
+
+
+def _check_queue(
+    store: Store, client: LabelStudio, stored: StoredProject, project: Project, subject: str
+) -> Iterator[Finding]:
+    """Would Label Studio's queue go by scores? It goes at random where no waiting task has a prediction to go by.
+
+    Looks at predictions: asking for the next task would lock it for the user whose key this is.
+    """
+    requeue = f"run `spanloop sync requeue --project {project.id}`, which puts its predictions in again"
+    with store.read() as uow:
+        tasks, finished = uow.texts.count_tasks(project.id)
+        unpushed = uow.texts.count_unpushed(project.id, stored.model_version)
+        sample = uow.queue.first_shown(project.id, stored.model_version, limit=LOOKED_AT)
+    if tasks == finished or stored.sampling != SAMPLING:
+        return
+    if not sample:
+        if unpushed:
+            yield Finding(
+                Level.PROBLEM,
+                subject,
+                f"its queue is random: none of {tasks - finished} waiting tasks has a prediction of "
+                f"{stored.model_version!r}",
+                "the worker on the queue refresh puts them in within minutes; if it does not, its log says why",
+            )
+        return
+    lost = [task_id for task_id in sample if not _holds(client, task_id, stored.model_version)]
+    if lost:
+        random = "its queue is random: " if len(lost) == len(sample) else ""
+        yield Finding(
+            Level.PROBLEM,
+            subject,
+            f"{random}{len(lost)} of {len(sample)} tasks at its head lost their prediction of {stored.model_version!r}",
+            requeue,
+        )
+
+
+def _holds(client: LabelStudio, task_id: int, version: str) -> bool:
+    return any(one.model_version == version and one.score is not None for one in client.list_predictions(task_id))
+
+
+def _check_guards(connection: Connection, project_id: int, subject: str, adopt: str) -> Iterator[Finding]:
+    """Label Studio refuses private addresses unless told otherwise, and then leaves a project half connected."""
+    host = urlsplit(connection.backend_url(project_id)).hostname or ""
+    if _is_private(host):
+        yield Finding(
+            Level.NOTE,
+            subject,
+            f"our address {host} is a private one, which Label Studio refuses to call unless it is told otherwise",
+            "start Label Studio with SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false, or with "
+            f"USE_DEFAULT_BANNED_SUBNETS=false and your own USER_ADDITIONAL_BANNED_SUBNETS; then {adopt}",
+        )
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or "." not in host  # a name within a network of containers
 
 
 def _check_webhook(

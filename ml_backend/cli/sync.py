@@ -71,6 +71,19 @@ def drain_inbox(context: typer.Context) -> None:
 
 
 @app.command()
+def requeue(context: typer.Context, project_id: ProjectId = None) -> None:
+    """Put the predictions of all waiting tasks into Label Studio again, where they were lost there."""
+    session = session_of(context)
+    project = session.find_project(project_id)
+    with session.services.store.write() as uow:
+        uow.projects.lock(project.id)
+        forgotten = uow.queue.forget_shown(project.id)
+        uow.commit()
+    ring(session.services, "refresh", project.id)
+    session.say(f"Project {project.id}: {forgotten} predictions are put in again.")
+
+
+@app.command()
 def events(
     context: typer.Context,
     status: Annotated[EventStatus, typer.Option(help="Which events to list.")] = EventStatus.PARKED,

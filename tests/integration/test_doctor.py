@@ -20,9 +20,11 @@ from ml_backend.cli.main import run
 from ml_backend.doctor import examine
 from ml_backend.queues import QueueName
 from sync.checkup import Finding, Level
+from sync.reconcile import reconcile
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.rows import new_event
 from tests.live.receiver import run_receiver
+from training.store.tables.annotations import PushedPrediction
 from training.store.tables.inbox import EventStatus
 from training.store.unit_of_work import Store
 from training.taxonomy import load_taxonomy, taxonomy_of
@@ -184,6 +186,59 @@ def test_doctor_sees_what_is_wrong_with_a_projects_settings(system: System, chan
     """Settings that somebody changed in Label Studio, and that keep the loop from working, are found."""
     system.change_project(**change)
     assert found in system.only_problem().found
+
+
+def add_waiting_tasks(system: System, *, pushed: bool, stored: bool) -> list[int]:
+    """Two tasks that wait, noted as pushed or not, with or without a prediction in Label Studio."""
+    texts = [f"Ada Byron wrote letter {number}" for number in range(2)]
+    ids = system.fake.import_tasks(system.project_id, [{"data": {"text": text}} for text in texts])
+    reconcile(system.store, system.fake, system.project_id, full=True, clock=lambda: datetime.now(UTC))  # type: ignore[arg-type]
+    with system.store.write() as uow:
+        live = uow.models.live(system.project_id)
+        assert live is not None
+        row = {"project_id": system.project_id, "model_id": live.id, "version": live.version, "kind": "model"}
+        for task_id in ids if pushed else []:
+            uow.texts.add_pushed([PushedPrediction(task_id=task_id, spans=[], score=0.5, pushed_at=LONG_AGO, **row)])
+        uow.commit()
+    for task_id in ids if stored else []:
+        system.fake.create_prediction(task_id, [], score=0.5, model_version=live.version)
+    return ids
+
+
+def test_doctor_sees_that_the_queue_goes_by_scores(system: System) -> None:
+    """With predictions of the version shown, there is nothing to do; without a waiting task neither."""
+    assert system.problems() == []
+    add_waiting_tasks(system, pushed=True, stored=True)
+    assert system.problems() == []
+
+
+def test_doctor_sees_a_queue_without_predictions(system: System) -> None:
+    """Tasks wait, and none has a prediction yet: Label Studio serves them at random."""
+    add_waiting_tasks(system, pushed=False, stored=False)
+    found = system.only_problem()
+    assert "its queue is random: none of 2 waiting tasks has a prediction of 'spanloop-v0'" in found.found
+
+
+def test_doctor_sees_predictions_that_are_lost(system: System) -> None:
+    """What somebody deleted in Label Studio is found, and the remedy puts it in again."""
+    ids = add_waiting_tasks(system, pushed=True, stored=False)
+    found = system.only_problem()
+    assert "its queue is random: 2 of 2 tasks at its head lost their prediction" in found.found
+    assert f"spanloop sync requeue --project {system.project_id}" in found.remedy
+    system.fake.create_prediction(ids[0], [], score=0.5, model_version="spanloop-v0")
+    assert system.only_problem().found.startswith("1 of 2 tasks")
+    assert run(["sync", "requeue", "--project", str(system.project_id)], system.services) == 0
+    with system.store.read() as uow:
+        assert uow.texts.count_unpushed(system.project_id, "spanloop-v0") == 2
+
+
+def test_doctor_names_the_guards_of_label_studio(system: System) -> None:
+    """Where a connection is broken and our address is a private one, the settings that let it through are named."""
+    assert not any("SSRF" in finding.remedy for finding in examine(system.services))
+    system.change_webhook(url="http://elsewhere.test/webhook")
+    (note,) = [finding for finding in examine(system.services) if finding.level is Level.NOTE]
+    assert "127.0.0.1 is a private one" in note.found
+    assert "SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false" in note.remedy
 
 
 def test_doctor_notes_another_order_of_tasks_without_asking_for_a_change(system: System) -> None:

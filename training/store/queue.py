@@ -210,6 +210,27 @@ class Queue:
         )
         yield from ((row[0], row[1], row[2]) for row in rows)
 
+    def first_shown(self, project_id: int, version: str, *, limit: int) -> list[int]:
+        """The waiting tasks of lowest confidence that a version's predictions were put in for."""
+        query = (
+            select(Task.id)
+            .join(PushedPrediction, _pushed(PushedPrediction, version))
+            .where(_waits(project_id))
+            .order_by(PushedPrediction.score, Task.id)
+            .limit(limit)
+        )
+        return list(self._session.scalars(query))
+
+    def forget_shown(self, project_id: int) -> int:
+        """Forget that predictions were put in for waiting tasks, so that a refresh does it again; how many."""
+        waiting = select(Task.id).where(_waits(project_id))
+        gone = self._session.execute(
+            delete(PushedPrediction)
+            .where(PushedPrediction.project_id == project_id, PushedPrediction.task_id.in_(waiting))
+            .returning(PushedPrediction.id)
+        )
+        return len(gone.all())
+
     def remove(self, model_id: str, task_ids: Collection[int]) -> None:
         """Forget entries: Label Studio has them, or needs them no more."""
         ids = list(task_ids)
