@@ -112,6 +112,10 @@ class ProjectSettings(BaseModel):
         le=0.9,
         description="Share of the labelling queue that is drawn at random, for an unbiased test part; 0: none.",
     )
+    rank_by_cost: bool = Field(
+        False,
+        description="Whether a text's length counts in the queue: expected gain per second of work, not per text.",
+    )
     record_results: bool = Field(True, description="Whether what the REST API classifies is kept as results.")
     record_texts: bool = Field(True, description="Whether results keep their text; feedback on one then needs none.")
 

@@ -15,12 +15,14 @@ import numpy as np
 
 from training.clusters import Vectors, find_centres, nearest
 from training.marks import Mark, mark_only
+from training.outlook import Pace, gain_per_second, measure_pace
 from training.pipeline import Pipeline
 from training.policy import parse_settings
 from training.proposals import propose
 from training.queue_order import CLUSTERS, Place, Waiting, in_slice, order_queue
 from training.spans import Prediction, ScoredSpan, with_finite_scores
 from training.splits import Part
+from training.store.queue import ScoredTask
 from training.store.tables.annotations import PredictionKind
 from training.store.tables.models import MLModel
 from training.store.tables.queue import PoolCluster, QueueEntry
@@ -30,6 +32,8 @@ from training.store.unit_of_work import Store
 FEWEST_TEXTS = 100
 """Texts from which on a pool gets clusters; with fewer, they would be chance, and they are for ever."""
 SAMPLE = 5_000
+TIMES = 500
+"""Newest annotations whose time tells what a text costs."""
 NOTHING = Prediction((), 1.0)
 MARKED = 100
 """Tasks in the tab of the most uncertain; writing into a task's data takes Label Studio some 30 ms."""
@@ -128,12 +132,14 @@ class Rescoring:
             settings = parse_settings(uow.projects.get(self.model.project_id).settings)
             known = uow.queue.annotated_groups(self.model.project_id)
             scored = uow.queue.scored(self.model, now=self.clock())
+            times = uow.annotations.times(self.model.project_id, limit=TIMES) if settings.rank_by_cost else []
+        pace = measure_pace(times)
         waiting = (
             Waiting(
                 task_id=one.task_id,
                 text_hash=one.text_hash,
                 part=Part(one.part),
-                score=one.score or 0.0,
+                score=_rank(one, pace),
                 cluster=one.cluster,
                 group=one.group,
                 known=one.group in known,
@@ -173,6 +179,12 @@ class Rescoring:
             uow.projects.lock(self.model.project_id)
             uow.queue.remove(self.model.id, task_ids)
             uow.commit()
+
+
+def _rank(one: ScoredTask, pace: Pace | None) -> float:
+    """What the queue goes by: the confidence, or what an edit costs beside it where the pace is known."""
+    score = one.score or 0.0
+    return score if pace is None else gain_per_second(score, one.characters, pace)
 
 
 def _predict(

@@ -253,6 +253,27 @@ def test_a_refresh_goes_on_where_its_time_ended(loop: Loop, scorer: Scorer, tmp_
     assert all(len(loop.fake.list_predictions(i)) == 1 for i in ids)
 
 
+def test_long_texts_come_later_where_cost_counts(loop: Loop, scorer: Scorer) -> None:
+    """With `rank_by_cost`, of two texts that are as uncertain the shorter one comes first, once times are known."""
+    for number in range(20):
+        text = f"Some text number {number} " + "and more " * number
+        loop.annotate(loop.add_task(text), lead_time=5.0 + len(text) / 5)
+    long, short = loop.add_task("word " * 80), loop.add_task("a few words")
+    loop.sync()
+    scorer.scores = {"word " * 80: 0.4, "a few words": 0.5}
+    score(worker(loop), [long, short], scorer)
+    with loop.store.write() as uow:
+        project = uow.projects.lock(loop.project_id)
+        project.settings = {**project.settings, "honest_share": 0.0}
+        uow.commit()
+    assert [place.task_id for place in worker(loop).order(clustered=0)] == [long, short]
+    with loop.store.write() as uow:
+        project = uow.projects.lock(loop.project_id)
+        project.settings = {**project.settings, "rank_by_cost": True}
+        uow.commit()
+    assert [place.task_id for place in worker(loop).order(clustered=0)] == [short, long]
+
+
 def test_the_most_uncertain_are_asked_first(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
     """The order goes by what the version shown before said, new tasks first; a newer one forgets old answers."""
     ids = fill(loop, 20)

@@ -30,6 +30,7 @@ class ScoredTask:
     part: str
     cluster: int | None
     group: int | None
+    characters: int
 
 
 class Queue:
@@ -159,6 +160,7 @@ class Queue:
                 TextRow.part,
                 TextRow.cluster,
                 TextRow.group_id,
+                func.length(TextRow.text),
             )
             .join(Task, and_(Task.project_id == QueueEntry.project_id, Task.id == QueueEntry.task_id))
             .join(TextRow, Task.text_id == TextRow.id)
