@@ -170,7 +170,9 @@ def note_speaker(uow: UnitOfWork, result: MLClassificationResult, *, submitted_a
         same = noted is not None and set(parse_spans(noted.spans)) == set(parse_spans(result.entities))
         exchanged_in_time = not same and result.created_at >= test.started_at + SETTLING
     if exchanged_in_time:
-        result.ab_test_id, result.model_id = test.id, test.challenger_id
+        speaker = uow.models.get(test.challenger_id)
+        # Label Studio knows it under the live version's name; here it counts for who spoke.
+        result.ab_test_id, result.model_id, result.model_version = test.id, speaker.id, speaker.version
 
 
 def lacks_test(uow: UnitOfWork, model: MLModel, settings: ProjectSettings) -> bool:

@@ -135,6 +135,7 @@ def summarize_model(model: MLModel, project: Project) -> dict[str, Any]:
     return {
         "version": model.version,
         "live": model.is_production,
+        "challenger": model.is_active and not model.is_production,
         "announced": model.id == project.announced_model_id,
         "f1": model.f1_score,
         "precision": model.precision,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
 
-from sync.records import StoredAnnotation
+from sync.records import StoredAnnotation, StoredTask
 from tests.e2e.texts import badge_texts
 from tests.live.browser import BrowserAnnotator, ShownRegion
 from tests.live.project import LiveProject, spans_in
 from tests.live.system import RunningSystem
+from training.ab_testing import speaker_of
+from training.arms import Arm
 from training.spans import Span
 from training.store.tables.annotations import PredictionKind
 from training.store.tables.runs import RunStatus
@@ -179,3 +182,38 @@ def test_a_rollback_takes_label_studio_along(
     assert "BADGE" not in {region.label for region in shown}
     project.system.spanloop("models", "activate", "spanloop-v1", "--project", project.id)
     project.wait_for_version("spanloop-v1")
+
+
+def test_a_challenger_speaks_under_the_live_versions_name(
+    project: LiveProject, learnt: dict[str, list[Span]], person: BrowserAnnotator
+) -> None:
+    """Beside a live version 1, version 0 speaks for some tasks, of which it knows no badge; all are of one version."""
+    spanloop, chosen = project.system.spanloop, ("--project", project.id)
+    spanloop("models", "ab", "start", "spanloop-v0", "--fraction", "0.5", *chosen)
+    with project.system.store.read() as uow:
+        test = uow.ab_tests.running(project.id)
+    assert test is not None
+
+    def shows_badges(task: StoredTask) -> bool:
+        shown = [p for p in task.predictions if p.model_version == "spanloop-v1"]
+        return any("BADGE" in region["value"]["labels"] for p in shown for region in p.result)
+
+    def is_exchanged() -> bool:
+        waiting = [task for task in project.tasks() if not task.is_labeled and not task.has_draft]
+        theirs = [task for task in waiting if speaker_of(test, task.id) is Arm.CHALLENGER]
+        return bool(theirs) and not any(shows_badges(task) for task in theirs)
+
+    project.system.wait_for("the challenger's spans", is_exchanged)
+    assert project.shown().model_version == "spanloop-v1"
+    person.open_labelling(project.id)
+    task = project.label_studio.find_task(person.task_id)
+    assert task is not None
+    mine = speaker_of(test, task.id) is Arm.CHALLENGER
+    prediction = next(p for p in task.predictions if p.model_version == "spanloop-v1")
+    shown = person.wait_for_regions(len(prediction.result))
+    assert ("BADGE" in {region.label for region in shown}) != mine
+    done = project.annotate(4, learnt.__getitem__)
+    project.wait_for_annotations([submission.annotation_id for submission in done])
+    told = json.loads(spanloop("models", "ab", "status", "--json", *chosen))
+    assert told["live"]["texts"] + told["challenger"]["texts"] == 4
+    spanloop("models", "ab", "stop", *chosen)

@@ -24,6 +24,7 @@ from tests.integration.test_sync_push import Fresh, go_live
 from training.ab_testing import ChallengeState, read_state, speaker_of, start_test, stop_test
 from training.arms import Arm
 from training.artefacts import ArtefactStore
+from training.feedback_figures import read_feedback_figures
 from training.registry import activate, rollback
 from training.spans import Prediction, ScoredSpan
 from training.store.tables.ab_tests import AbTest, ChallengeMode
@@ -172,8 +173,12 @@ def test_ab_answers_are_counted_for_who_spoke(trial: Trial) -> None:
     with trial.store.read() as uow:
         rows = uow.ab_tests.answers(test)
     spoke = {result.task_id: (result.model_id, result.model_version) for result, _, _ in rows}
-    assert all(version == "spanloop-v0" for _, version in spoke.values())
     assert {task for task, (model, _) in spoke.items() if model == trial.challenger.id} == set(mine)
+    assert {task for task, (_, version) in spoke.items() if version == "spanloop-v1"} == set(mine)
+    with trial.store.read() as uow:
+        told = read_feedback_figures(uow, trial.loop.project_id, today=trial.loop.now.date())
+    rates = {one.version: one.judged.accuracy_rate for one in told.versions}
+    assert rates == {"spanloop-v1": 1.0, "spanloop-v0": 0.0}
 
 
 def test_ab_leaves_tasks_alone_that_somebody_has_begun_on(trial: Trial) -> None:

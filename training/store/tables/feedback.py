@@ -15,8 +15,8 @@ from training.store.tables.base import Base, JsonRows, new_id
 class MLClassificationResult(Base):
     """What a version said of a text: when, for whom, how fast.
 
-    `text` holds what was only classified: a text gets its part, for ever, when it becomes an example. `model_id` is
-    who spoke, which in an A/B test may be the challenger under the live version's name.
+    `text` holds what was only classified: a text gets its part, for ever, when it becomes an example. Model and
+    version are who spoke: in an A/B test the challenger, whom Label Studio knows under the live version's name.
     """
 
     __tablename__ = "ml_classification_result"
