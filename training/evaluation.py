@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from training.confusion import MISSED, SPURIOUS, Table, confuse
@@ -13,6 +14,21 @@ from training.resample import Counts, count_texts, score_intervals
 from training.spans import Span
 
 WORST = 20
+
+
+class Figure(StrEnum):
+    """What is kept of a version over time; the last three are numbers of spans, of labels alone."""
+
+    F1_SCORE = "f1_score"
+    PRECISION = "precision"
+    RECALL = "recall"
+    F1_LOW = "f1_low"
+    F1_HIGH = "f1_high"
+    PARTIAL_F1 = "partial_f1"
+    TYPE_F1 = "type_f1"
+    MISSED = "missed"
+    MISLABELLED = "mislabelled"
+    SPURIOUS = "spurious"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from config.errors import ArtefactCorrupt, GateRefused, ModelUnavailable, NotEnoughData
@@ -22,6 +22,7 @@ from ml_backend.api.fields import (
     QueryName,
     RequestBody,
     Storable,
+    check_storable,
 )
 from ml_backend.api.figures import Figures, LabelScores, read_figures, read_labels
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
@@ -31,6 +32,7 @@ from training import registry
 from training.access import Act
 from training.admission import Caller
 from training.evaluate import LabelScores as Scores
+from training.evaluation import Figure
 from training.judging import Comparison as JudgedComparison
 from training.judging import compare_versions
 from training.resample import Difference
@@ -44,7 +46,7 @@ routes = APIRouter(route_class=GuardedRoute, tags=["models"])
 class _ModelNameConvertor(StringConvertor):
     """A version's name in an address: anything but the names of this resource's own routes."""
 
-    regex = "(?!(?:ab|compare|rollback|train)/)[^/]+"
+    regex = "(?!(?:ab|compare|history|rollback|train)/)[^/]+"
 
 
 # Each comparison loads two pipelines; one at a time bounds the memory.
@@ -61,6 +63,7 @@ ModelName = Annotated[
     ),
 ]
 ProjectParameter = Annotated[ProjectQuery, Query()]
+LabelName = Annotated[str, Field(max_length=200), AfterValidator(check_storable)]
 Reason = Annotated[Storable, Field(max_length=1_000)]
 
 
@@ -171,6 +174,22 @@ class Comparison(BaseModel):
     labels: list[LabelChange] = Field(description="The same by label.")
 
 
+class Point(BaseModel):
+    """A figure of a version at the time it was measured."""
+
+    version: str = Field(description="Name of the version.", examples=[EXAMPLE_VERSION])
+    value: float = Field(description="The figure: a share of 0 to 1, or a number of spans.", examples=[0.93])
+    support: int = Field(description="Right spans in the test texts of that day.", examples=[140])
+    recorded_at: datetime = Field(description="When it was measured, in UTC.", examples=[EXAMPLE_TIME])
+
+
+class History(BaseModel):
+    """One figure over time, oldest first."""
+
+    count: int = Field(description="How many times it was measured.", examples=[4])
+    results: list[Point] = Field(description="The figure of each version.")
+
+
 class ActivateRequest(RequestBody):
     """A version to put live."""
 
@@ -203,6 +222,24 @@ def list_models(services: ServicesDep, project: ProjectParameter = None) -> Mode
         chosen = uow.projects.choose(project)
         models = uow.models.of_project(chosen.id)
     return ModelList(count=len(models), results=[_show(model, chosen) for model in models])
+
+
+@routes.get("/models/history/", responses=responses())
+@allow(Act.READ_FIGURES)
+def show_history(
+    services: ServicesDep,
+    figure: Annotated[Figure, Query(description="Which figure.", examples=["f1_score"])] = Figure.F1_SCORE,
+    label: Annotated[LabelName, Query(description="A leaf; unset: over all labels.", examples=["SSN"])] = "",
+    project: ProjectParameter = None,
+) -> History:
+    """One figure of all versions over time, each measured on the test texts of its day."""
+    with services.store.read() as uow:
+        rows = uow.models.series(uow.projects.choose(project).id, figure, label)
+    points = [
+        Point(version=version, value=row.value, support=row.support, recorded_at=row.recorded_at)
+        for row, version in rows
+    ]
+    return History(count=len(points), results=points)
 
 
 @routes.get("/models/compare/", responses=responses(NotEnoughData, ModelUnavailable, ArtefactCorrupt))

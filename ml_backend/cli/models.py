@@ -15,6 +15,7 @@ from ml_backend.cli.figures import comparison_rows, figures_as_json, judge_in_wo
 from ml_backend.cli.session import AsJson, ProjectId, session_of, who
 from ml_backend.projects import task_page
 from training import registry
+from training.evaluation import Figure
 from training.judging import compare_versions
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
@@ -60,6 +61,26 @@ def show(context: typer.Context, version: Version, project_id: ProjectId = None,
     if activations:
         session.say("")
         session.show(activations, as_json=False, nothing="")
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    figure: Annotated[Figure, typer.Option(help="Which figure.")] = Figure.F1_SCORE,
+    label: Annotated[str, typer.Option(help="A label; unset: over all labels.")] = "",
+    project_id: ProjectId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one figure of all versions over time, each measured on the test texts of its day."""
+    session = session_of(context)
+    project = session.find_project(project_id)
+    with session.services.store.read() as uow:
+        rows = uow.models.series(project.id, figure, label)
+    shown = [
+        {"version": version, figure.value: row.value, "spans": row.support, "measured": row.recorded_at}
+        for row, version in rows
+    ]
+    session.show(shown, as_json=as_json, nothing=f"No version of project {project.id} has this figure yet.")
 
 
 @app.command()

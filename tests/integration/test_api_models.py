@@ -104,6 +104,19 @@ def test_api_models_compare_on_the_present_test_texts(sqlite_api: Api) -> None:
     error_of(sqlite_api.get("models/compare/?a=0&b=9"), 404, "not_found")
 
 
+def test_api_models_have_a_history(sqlite_api: Api) -> None:
+    """Each figure of each version is kept with its day, overall and by label."""
+    register(sqlite_api, right=1)
+    register(sqlite_api, right=2)
+    told = sqlite_api.get("models/history/?figure=missed&label=PERSON").json()["results"]
+    assert [(row["version"], row["value"], row["support"]) for row in told] == [
+        ("spanloop-v1", 1.0, 2),
+        ("spanloop-v2", 0.0, 2),
+    ]
+    assert sqlite_api.get("models/history/").json()["results"][1]["value"] == 1.0
+    error_of(sqlite_api.get("models/history/?figure=beauty"), 422, "invalid_input")
+
+
 def test_api_models_have_nothing_to_roll_back_to(sqlite_api: Api) -> None:
     """Without an earlier version a rollback is a 404."""
     error_of(sqlite_api.post("models/rollback/", {}), 404, "not_found")

@@ -84,6 +84,16 @@ class Models:
         self._session.add_all(metrics)
         self._session.flush()
 
+    def series(self, project_id: int, name: str, label: str) -> Sequence[tuple[ModelMetric, str]]:
+        """One figure of all versions over time, overall (label empty) or of a label, with their version strings."""
+        rows = self._session.execute(
+            select(ModelMetric, MLModel.version)
+            .join(MLModel, ModelMetric.model_id == MLModel.id)
+            .where(ModelMetric.project_id == project_id, ModelMetric.name == name, ModelMetric.label == label)
+            .order_by(ModelMetric.recorded_at, ModelMetric.id)
+        )
+        return [(metric, version) for metric, version in rows]
+
     def metrics_of(self, model_id: str) -> Sequence[ModelMetric]:
         """A version's figures, oldest first."""
         return self._session.scalars(
