@@ -84,6 +84,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
     usable = seen.text is not None and problem is None
     text_id = ensure_text(uow, project, seen.text or "", now=now).id if usable else None
     task = uow.texts.find_task(project.id, seen.id)
+    is_new = task is None or _is_another(task, seen)
     if task is None:
         task = uow.texts.add_task(
             Task(
@@ -99,7 +100,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
             )
         )
         _queue_proposal(uow, project, task, seen, now=now)
-    elif _is_another(task, seen):
+    elif is_new:
         task.deleted_at, task.text_id, task.proposal = None, text_id, _find_proposal(uow, project, text_id)
         uow.texts.forget_pushed(project.id, task.id)
     elif task.deleted_at is not None or seen.updated_at < task.updated_at:
@@ -108,7 +109,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
     task.shown_marks = seen.marks
     if task.text_id != text_id:
         _move_to_text(uow, project, task, text_id, now=now)
-    if text_id is not None:
+    if text_id is not None and (is_new or task.proposal is not None or task.marks):
         settle_marks(uow, project, text_id)
     return task
 
