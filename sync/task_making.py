@@ -9,7 +9,7 @@ from typing import Any
 from config.errors import Conflict
 from sync.client import LabelStudio
 from sync.convert import to_regions
-from sync.labelling import parse_config
+from sync.labelling import data_of, parse_config
 from sync.mirror import Gatherer, record
 from training.feedback import example_revision
 from training.formats.rows import Row
@@ -143,9 +143,5 @@ def _proposed(spans: Sequence[Span]) -> tuple[ScoredSpan, ...]:
 
 def _data(row: Row, text_key: str) -> dict[str, Any]:
     """The task's data: the text where the labelling config looks for it, and what else the row says beside it."""
-    place, *deeper = text_key.split(".")
-    data = {name: value for name, value in row.meta.items() if name not in (place, FIELD)}
-    value: Any = row.text
-    for name in reversed(deeper):
-        value = {name: value}
-    return {**data, place: value}
+    shown = data_of(row.text, text_key)
+    return {**{name: value for name, value in row.meta.items() if name not in (*shown, FIELD)}, **shown}

@@ -11,10 +11,17 @@ from pydantic import BaseModel, Field
 from config.errors import NotFound
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import BODY_ERRORS, responses
-from ml_backend.api.fields import ProjectField, ProjectQuery, RequestBody
+from ml_backend.api.fields import ProjectField, RequestBody
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
-from ml_backend.api.paging import Page, PageQuery, links
-from ml_backend.api.transfers import TransferId, TransferState, show_state
+from ml_backend.api.paging import Page, links
+from ml_backend.api.transfers import (
+    TransferId,
+    TransferQuery,
+    TransferState,
+    find_page,
+    find_transfer,
+    show_state,
+)
 from ml_backend.transfers import find_file, request_export
 from training.access import Act
 from training.exports.writing import ExportFormat
@@ -71,12 +78,6 @@ class ExportPage(Page):
     results: list[Export] = Field(description="The exports of this page.")
 
 
-class ExportQuery(PageQuery):
-    """Which exports."""
-
-    project: ProjectQuery = None
-
-
 @routes.post("/exports/", status_code=202, responses=responses(*BODY_ERRORS))
 @allow(Act.READ_TEXTS)
 def export_texts(body: ExportRequest, caller: CallerDep, services: ServicesDep, later: BackgroundTasks) -> Export:
@@ -92,12 +93,9 @@ def export_texts(body: ExportRequest, caller: CallerDep, services: ServicesDep, 
 
 @routes.get("/exports/", responses=responses())
 @allow(Act.READ_FIGURES)
-def list_exports(request: Request, services: ServicesDep, query: Annotated[ExportQuery, Query()]) -> ExportPage:
+def list_exports(request: Request, services: ServicesDep, query: Annotated[TransferQuery, Query()]) -> ExportPage:
     """A project's exports, newest first."""
-    with services.store.read() as uow:
-        project = uow.projects.choose(query.project)
-        count = uow.transfers.count(project.id, TransferKind.EXPORT)
-        rows = uow.transfers.of_project(project.id, TransferKind.EXPORT, limit=query.limit, offset=query.offset)
+    count, rows = find_page(services, query, TransferKind.EXPORT)
     return ExportPage.model_construct(**links(request, query, count=count), results=[_show(row) for row in rows])
 
 
@@ -105,7 +103,7 @@ def list_exports(request: Request, services: ServicesDep, query: Annotated[Expor
 @allow(Act.READ_FIGURES)
 def show_export(transfer_id: TransferId, services: ServicesDep) -> Export:
     """An export with its counts."""
-    return _show(_find(services, transfer_id))
+    return _show(find_transfer(services, TransferKind.EXPORT, transfer_id))
 
 
 @routes.get(
@@ -122,17 +120,10 @@ def show_export(transfer_id: TransferId, services: ServicesDep) -> Export:
 @allow(Act.READ_TEXTS)
 def download_export(transfer_id: TransferId, services: ServicesDep) -> FileResponse:
     """The files of an export, in a ZIP."""
-    file = find_file(services, _find(services, transfer_id))
+    file = find_file(services, find_transfer(services, TransferKind.EXPORT, transfer_id))
     if file is None:
         raise NotFound(f"export {transfer_id} has no files: it is not done, has failed, or is long past")
     return FileResponse(file, media_type="application/zip", filename=f"export-{transfer_id}.zip")
-
-
-def _find(services: ServicesDep, transfer_id: str) -> Transfer:
-    with services.store.read() as uow:
-        row = uow.transfers.get(TransferKind.EXPORT, transfer_id)
-        uow.projects.get(row.project_id)
-    return row
 
 
 def _show(row: Transfer) -> Export:

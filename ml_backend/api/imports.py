@@ -19,13 +19,19 @@ from ml_backend.api.fields import (
     MOST_ENTITIES,
     Number,
     ProjectField,
-    ProjectQuery,
     RequestBody,
     Storable,
 )
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
-from ml_backend.api.paging import Page, PageQuery, links
-from ml_backend.api.transfers import TransferId, TransferState, show_state
+from ml_backend.api.paging import Page, links
+from ml_backend.api.transfers import (
+    TransferId,
+    TransferQuery,
+    TransferState,
+    find_page,
+    find_transfer,
+    show_state,
+)
 from ml_backend.transfers import find_file, request_import
 from training.access import Act, check_allowed
 from training.store.tables.transfers import Transfer, TransferKind
@@ -107,12 +113,6 @@ class ImportPage(Page):
     results: list[Import] = Field(description="The imports of this page.")
 
 
-class ImportQuery(PageQuery):
-    """Which imports."""
-
-    project: ProjectQuery = None
-
-
 @routes.post("/imports/", status_code=202, responses=responses(*BODY_ERRORS))
 @allow(Act.SUBMIT)
 def import_texts(body: ImportRequest, caller: CallerDep, services: ServicesDep, later: BackgroundTasks) -> Import:
@@ -159,12 +159,9 @@ def _refuse(path: str, message: str) -> InvalidInput:
 
 @routes.get("/imports/", responses=responses())
 @allow(Act.READ_FIGURES)
-def list_imports(request: Request, services: ServicesDep, query: Annotated[ImportQuery, Query()]) -> ImportPage:
+def list_imports(request: Request, services: ServicesDep, query: Annotated[TransferQuery, Query()]) -> ImportPage:
     """A project's imports, newest first."""
-    with services.store.read() as uow:
-        project = uow.projects.choose(query.project)
-        count = uow.transfers.count(project.id, TransferKind.IMPORT)
-        rows = uow.transfers.of_project(project.id, TransferKind.IMPORT, limit=query.limit, offset=query.offset)
+    count, rows = find_page(services, query, TransferKind.IMPORT)
     return ImportPage.model_construct(**links(request, query, count=count), results=[_show(row) for row in rows])
 
 
@@ -172,7 +169,7 @@ def list_imports(request: Request, services: ServicesDep, query: Annotated[Impor
 @allow(Act.READ_FIGURES)
 def show_import(transfer_id: TransferId, services: ServicesDep) -> Import:
     """An import with its counts."""
-    return _show(_find(services, transfer_id))
+    return _show(find_transfer(services, TransferKind.IMPORT, transfer_id))
 
 
 @routes.get(
@@ -189,17 +186,10 @@ def show_import(transfer_id: TransferId, services: ServicesDep) -> Import:
 @allow(Act.READ_TEXTS)
 def download_rejects(transfer_id: TransferId, services: ServicesDep) -> FileResponse:
     """The rows that an import could not use, each with its line, its reason and the offending value."""
-    file = find_file(services, _find(services, transfer_id))
+    file = find_file(services, find_transfer(services, TransferKind.IMPORT, transfer_id))
     if file is None:
         raise NotFound(f"import {transfer_id} has no rejects: it left out nothing, is not done, or is long past")
     return FileResponse(file, media_type="application/x-ndjson", filename=f"import-{transfer_id}.rejects.jsonl")
-
-
-def _find(services: ServicesDep, transfer_id: str) -> Transfer:
-    with services.store.read() as uow:
-        row = uow.transfers.get(TransferKind.IMPORT, transfer_id)
-        uow.projects.get(row.project_id)
-    return row
 
 
 def _show(row: Transfer) -> Import:

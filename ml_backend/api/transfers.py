@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import BaseModel, Field
 
-from ml_backend.api.fields import EXAMPLE_ID, EXAMPLE_TIME, UUID_PATTERN
-from training.store.tables.transfers import Transfer
+from ml_backend.api.fields import EXAMPLE_ID, EXAMPLE_TIME, UUID_PATTERN, ProjectQuery
+from ml_backend.api.paging import PageQuery
+from ml_backend.bootstrap import Services
+from training.store.tables.transfers import Transfer, TransferKind
 
 TransferId = Annotated[
     str, Path(pattern=UUID_PATTERN, description="Id of the import or export.", examples=[EXAMPLE_ID])
@@ -37,6 +40,28 @@ class TransferState(BaseModel):
     created_at: datetime = Field(description="When it was asked for, in UTC.", examples=[EXAMPLE_TIME])
     started_at: datetime | None = Field(description="When it began, in UTC; null before.", examples=[EXAMPLE_TIME])
     finished_at: datetime | None = Field(description="When it ended, in UTC; null before.", examples=[EXAMPLE_TIME])
+
+
+class TransferQuery(PageQuery):
+    """Which imports or exports."""
+
+    project: ProjectQuery = None
+
+
+def find_page(services: Services, query: TransferQuery, kind: TransferKind) -> tuple[int, Sequence[Transfer]]:
+    """How many a project has, and those of the page, newest first."""
+    with services.store.read() as uow:
+        project = uow.projects.choose(query.project)
+        rows = uow.transfers.of_project(project.id, kind, limit=query.limit, offset=query.offset)
+        return uow.transfers.count(project.id, kind), rows
+
+
+def find_transfer(services: Services, kind: TransferKind, transfer_id: str) -> Transfer:
+    """The import or export of a project that is there. Raises NotFound."""
+    with services.store.read() as uow:
+        row = uow.transfers.get(kind, transfer_id)
+        uow.projects.get(row.project_id)
+    return row
 
 
 def show_state(row: Transfer) -> dict[str, Any]:
