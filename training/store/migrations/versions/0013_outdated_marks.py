@@ -1,7 +1,7 @@
 """An index of the tasks whose data shows other marks than they are to carry
 
 Revision ID: 0013
-Revises: 0012
+Revises: 0051
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0012"
+down_revision = "0051"
 branch_labels = None
 depends_on = None
 
