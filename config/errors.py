@@ -23,6 +23,7 @@ SpanloopError
 ├── WaitedTooLong             what was waited for did not happen in time
 └── RunError                  a training run ended without a model
     ├── NotEnoughData         too few verified texts to train on
+    ├── StorageFailed         the disk is full, or a folder cannot be written
     ├── RunCancelled          somebody cancelled the run
     └── RunLost               the run's worker died or the run was taken from it
 
@@ -209,6 +210,13 @@ class NotEnoughData(RunError):
     """There are too few verified texts to train on."""
 
     code = "not_enough_data"
+
+
+class StorageFailed(RunError):
+    """The disk is full, or a folder for models or work cannot be written."""
+
+    code = "storage_failed"
+    http_status = 507
 
 
 class RunCancelled(RunError):

@@ -8,23 +8,29 @@ manifest comes last: what has no manifest was never saved.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 
-from config.errors import ArtefactCorrupt, ConfigurationError, NotFound
+from config.errors import ArtefactCorrupt, ConfigurationError, NotFound, StorageFailed
 
 MANIFEST = "manifest.json"
+ASIDE = ".aside-"
+# What a disk says that is full, or that nobody may write to.
+STORAGE_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 _CHUNK = 1 << 20
 
 
@@ -57,14 +63,20 @@ class ArtefactStore:
         self._cache = cache_dir or Path(tempfile.gettempdir()) / "spanloop-models"
 
     def save(self, directory: Path, name: str) -> StoredArtefact:
-        """Store the folder's files, complete or not at all, under a new place that starts with `name`."""
+        """Store the folder's files, complete or not at all, under a new place that starts with `name`.
+
+        Raises StorageFailed where the place for models is full or cannot be written.
+        """
         files = {p.relative_to(directory).as_posix(): p for p in sorted(directory.rglob("*")) if p.is_file()}
         if not files or MANIFEST in files:
             raise NotFound(f"{directory} holds no file to store" if not files else f"{directory} holds a {MANIFEST}")
         manifest = {relative: {"sha256": _hash_file(p)} for relative, p in files.items()}
         content = json.dumps({"files": manifest}, sort_keys=True, indent=1).encode()
         path = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('.-') or 'model'}-{uuid.uuid4().hex}"
-        (self._save_locally if self._local else self._upload)(path, files, content)
+        try:
+            (self._save_locally if self._local else self._upload)(path, files, content)
+        except OSError as error:
+            raise storage_failed("the place for models", error) from error
         size = sum(p.stat().st_size for p in files.values())
         return StoredArtefact(path, hashlib.sha256(content).hexdigest(), size)
 
@@ -94,10 +106,19 @@ class ArtefactStore:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm(f"{self._root}/{place}", recursive=True)
 
+    def sweep(self, *, older_than: timedelta) -> None:
+        """Delete what saves and fetches that were killed have left, once it is older than this."""
+        limit = time.time() - older_than.total_seconds()
+        for root in {Path(self._root), self._cache} if self._local else {self._cache}:
+            for folder in list(root.glob(f"{ASIDE}*")):
+                with contextlib.suppress(FileNotFoundError):
+                    if folder.stat().st_mtime < limit:
+                        shutil.rmtree(folder, ignore_errors=True)
+
     def _save_locally(self, path: str, files: Mapping[str, Path], manifest: bytes) -> None:
         root = Path(self._root)
         root.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=root))
+        aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=root))
         try:
             for relative, source in files.items():
                 target = aside / relative
@@ -120,7 +141,7 @@ class ArtefactStore:
 
     def _download(self, place: str, checksum: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=target.parent))
+        aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=target.parent))
         try:
             self._get(f"{place}/{MANIFEST}", aside / MANIFEST, place)
             manifest = _read_manifest(aside, checksum, place)
@@ -138,6 +159,12 @@ class ArtefactStore:
             self._fs.get_file(f"{self._root}/{remote}", str(local))
         except FileNotFoundError as error:
             raise ArtefactCorrupt(f"model {place} lacks {remote.removeprefix(place + '/')}; {_WAY_OUT}") from error
+
+
+def storage_failed(place: str, error: OSError) -> StorageFailed:
+    """The named error for a disk that is full or cannot be written."""
+    reason = error.strerror or type(error).__name__
+    return StorageFailed(f"{place} could not be written ({reason}): make room or give access, and train again")
 
 
 _WAY_OUT = "train again, or roll back to a version whose files are whole"

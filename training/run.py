@@ -13,7 +13,7 @@ from typing import Any
 from config.errors import Conflict, RunError, RunLost, SpanloopError
 from config.log import get_logger
 from training.ab_testing import start_test
-from training.artefacts import ArtefactStore
+from training.artefacts import STORAGE_FAULTS, ArtefactStore, storage_failed
 from training.evaluate import Scores
 from training.gate import Verdict
 from training.heartbeat import Heartbeat
@@ -33,6 +33,8 @@ from training.store.unit_of_work import Store, UnitOfWork
 from training.trainer import train_pipeline
 
 log = get_logger(__name__)
+# Longer than a save takes: what is older was left by a killed worker.
+SAVING_LASTS = timedelta(hours=1)
 Clock = Callable[[], datetime]
 # A run's folder, and the one in which the trainer gets it ready.
 RUN_FOLDER = re.compile(r"\.?run-(?P<id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(-.*)?")
@@ -130,9 +132,13 @@ def fail_run(uow: UnitOfWork, run_id: str, *, code: str, message: str, now: date
 
 
 def clear_remains(workshop: Workshop) -> None:
-    """Delete what killed workers left in the work folder, which holds texts; what runs now is left alone."""
+    """Delete what killed workers left: in the work folder, which holds texts, and of models that were half saved.
+
+    What runs now is left alone.
+    """
     with workshop.store.read() as uow:
         active = {run.id for run in uow.runs.all_active()}
+    workshop.artefacts.sweep(older_than=SAVING_LASTS)
     for folder in list(workshop.work_dir.glob("*")):  # nothing where the folder is not there yet
         named = RUN_FOLDER.fullmatch(folder.name)
         if named and named["id"] not in active:
@@ -152,6 +158,10 @@ def execute_run(run_id: str, workshop: Workshop, *, worker: str) -> RunOutcome:
             return _train_and_judge(project, run, workshop, heartbeat, output)
     except SpanloopError as error:
         return _store_failure(project, run, workshop, error)
+    except OSError as error:
+        if error.errno not in STORAGE_FAULTS:
+            raise
+        return _store_failure(project, run, workshop, storage_failed(f"the work folder {workshop.work_dir}", error))
     finally:
         shutil.rmtree(output, ignore_errors=True)
 

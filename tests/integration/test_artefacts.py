@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from config.errors import ArtefactCorrupt, ConfigurationError, NotFound
+from config.errors import ArtefactCorrupt, ConfigurationError, NotFound, StorageFailed
 from training.artefacts import MANIFEST, ArtefactStore
 
 
@@ -109,7 +109,7 @@ def test_artefacts_leave_nothing_behind_when_a_save_fails(
         target.write_bytes(source.read_bytes())
 
     monkeypatch.setattr("training.artefacts.shutil.copyfile", no_space)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageFailed, match="No space"):
         ArtefactStore(tmp_path / "models").save(model, "m")
     assert list((tmp_path / "models").iterdir()) == []
 
