@@ -24,7 +24,7 @@ def find_centres(texts: Sequence[str], count: int, *, seed: int) -> Vectors:
     same texts and seed."""
     from sklearn.cluster import MiniBatchKMeans  # takes seconds and 100 MB, which only a refresh should pay
 
-    vectors = _vectors(texts)
+    vectors = vectorize(texts)
     different = len({row.tobytes() for row in vectors.toarray()}) if len(texts) <= count * 100 else count
     found = MiniBatchKMeans(min(count, different), random_state=seed, n_init=3, batch_size=1024).fit(vectors)
     return np.asarray(found.cluster_centers_, dtype=np.float32)
@@ -35,11 +35,12 @@ def nearest(texts: Sequence[str], centres: Vectors) -> list[int]:
     if not texts:
         return []
     # |x - c|² without |x|², which is the same for all centres.
-    distances = (centres**2).sum(axis=1)[None, :] - 2 * np.asarray(_vectors(texts) @ centres.T)
+    distances = (centres**2).sum(axis=1)[None, :] - 2 * np.asarray(vectorize(texts) @ centres.T)
     return [int(index) for index in distances.argmin(axis=1)]
 
 
-def _vectors(texts: Sequence[str]) -> Any:
+def vectorize(texts: Sequence[str]) -> Any:
+    """The texts as rows of length 1, sparse (texts, FEATURES)."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     reader = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 4), n_features=FEATURES, dtype=np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +102,22 @@ class BrowserAnnotator:
         self._page.goto(f"{self._url}/projects/{project_id}/data?labeling=1")
         self._submit_button.wait_for()
         self._text.wait_for()
+
+    def rows_of_tab(self, project_id: int, tab_id: int, texts: Sequence[str], *, count: int) -> list[str]:
+        """Open a tab of the Data Manager; those of the texts that stand in its rows, from the top down.
+
+        Waits until there are so many.
+        """
+        self._page.goto(f"{self._url}/projects/{project_id}/data?tab={tab_id}")
+        cells = {text: self._page.get_by_text(text, exact=True).first for text in texts}
+
+        def shown() -> list[str]:
+            places = {text: cell.bounding_box() for text, cell in cells.items() if cell.is_visible()}
+            return sorted((text for text, box in places.items() if box), key=lambda text: places[text]["y"])  # type: ignore[index]
+
+        self._page.get_by_text(re.compile(r"Tasks:\s*\d+")).first.wait_for()
+        self._wait(lambda: len(shown()) == count)
+        return shown()
 
     @property
     def task_id(self) -> int:
