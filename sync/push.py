@@ -107,15 +107,20 @@ class _Push:
 
     def push_chunk(self, chunk: Sequence[TaskPrediction], *, one_by_one: bool) -> None:
         """Push what does not have this version yet, and note it."""
-        send = self._send_singly if one_by_one else self._send_in_bulk
         left = self._without_pushed(chunk)
+        if one_by_one:
+            self._send_singly(left)
+            return
         try:
-            send(left)
+            self._send_in_bulk(left)
         except LabelStudioUnavailable:
             raise
         except LabelStudioError as refusal:
             # One task that is gone makes Label Studio refuse all of them.
-            send(self._drop_gone(self._without_pushed(left), refusal))
+            there = self._drop_gone(left)
+            if len(there) == len(left):
+                raise refusal
+            self._send_in_bulk(there)
 
     def _without_pushed(self, chunk: Sequence[TaskPrediction]) -> list[TaskPrediction]:
         with self.store.read() as uow:
@@ -147,20 +152,34 @@ class _Push:
         self._note(chunk)
 
     def _send_singly(self, chunk: Sequence[TaskPrediction]) -> None:
-        sent: list[TaskPrediction] = []
+        settled: list[TaskPrediction] = []
         try:
             for one in chunk:
-                self.client.create_prediction(
-                    one.task_id,
-                    to_regions(one.prediction.spans, self.config, one.text),
-                    score=one.queue_score,
-                    model_version=self.model.version,
-                    cluster=one.cluster,
-                )
-                sent.append(one)
+                if self._send_one(one):
+                    settled.append(one)  # noqa: PERF401 (what went in before a failure must be noted)
         finally:
-            self.pushed.stored += len(sent)
-            self._note(sent)
+            self._note(settled)
+
+    def _send_one(self, one: TaskPrediction) -> bool:
+        """Whether the task is there; what Label Studio refuses it leaves out, as it does in silence in bulk."""
+        try:
+            self.client.create_prediction(
+                one.task_id,
+                to_regions(one.prediction.spans, self.config, one.text),
+                score=one.queue_score,
+                model_version=self.model.version,
+                cluster=one.cluster,
+            )
+        except LabelStudioUnavailable:
+            raise
+        except LabelStudioError as refusal:
+            if not self._drop_gone([one]):
+                return False
+            log.warning("prediction_refused", task_id=one.task_id, reason=refusal.message)
+            self.pushed.left_out += 1
+            return True
+        self.pushed.stored += 1
+        return True
 
     def _note(self, chunk: Sequence[TaskPrediction]) -> None:
         with self.store.write() as uow:
@@ -169,12 +188,13 @@ class _Push:
             uow.texts.add_pushed(_note(one, self.model, self.clock()) for one in chunk if one.task_id not in there)
             uow.commit()
 
-    def _drop_gone(self, chunk: Sequence[TaskPrediction], refusal: LabelStudioError) -> list[TaskPrediction]:
+    def _drop_gone(self, chunk: Sequence[TaskPrediction]) -> list[TaskPrediction]:
+        """Those whose tasks are there; the others are marked as deleted."""
         project_id, ids = self.model.project_id, [one.task_id for one in chunk]
         there = {task.id for task in self.client.iter_tasks(project_id, only_ids=ids, in_full=False)}
         gone = [task_id for task_id in ids if task_id not in there]
         if not gone:
-            raise refusal
+            return list(chunk)
         with self.store.write() as uow:
             record_task_deletions(uow, uow.projects.lock(project_id), gone, now=self.clock())
             uow.commit()

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from config.errors import Conflict, LabelStudioUnavailable
+from config.errors import Conflict, LabelStudioError, LabelStudioUnavailable
 from sync.push import Pushed, drop_old_predictions, flip, push_predictions
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.loop import CONNECTION, SPEC, TEXT, Loop
@@ -39,6 +39,11 @@ class Fresh:
     def queue_score(self) -> float:
         """The queue goes by the confidence."""
         return self.prediction.score
+
+
+def clustered(task_id: int, score: float = 0.5) -> Fresh:
+    """One that is to have a cluster, and so goes in by itself."""
+    return Fresh(task_id, TEXT, Prediction((), score), cluster=20_001)
 
 
 def fresh(task_id: int, score: float, *spans: ScoredSpan) -> Fresh:
@@ -143,6 +148,27 @@ def test_tasks_that_are_gone_do_not_hold_up_the_others(loop: Loop) -> None:
     assert push(loop, go_live(loop), *(fresh(i, 0.5) for i in ids)) == Pushed(stored=2, gone=1)
     with loop.store.read() as uow:
         assert uow.texts.task_ids(loop.project_id) == {ids[0], ids[2]}
+
+
+def test_predictions_with_a_cluster_go_in_one_by_one(loop: Loop) -> None:
+    """They keep their cluster; a lost task, and a prediction that Label Studio refuses, hold up none of the others."""
+    ids = [loop.add_task(f"{TEXT} {n}") for n in range(4)]
+    loop.sync()
+    loop.fake.delete_task(ids[1])
+    model, create = go_live(loop), loop.fake.create_prediction
+
+    def refuse(task_id: int, *rest: object, **more: object) -> object:
+        if task_id == ids[2]:
+            raise LabelStudioError("result: Error validating prediction", status=400)
+        return create(task_id, *rest, **more)  # type: ignore[arg-type]
+
+    loop.fake.create_prediction = refuse  # type: ignore[method-assign, assignment]
+    wanted = [clustered(ids[0]), clustered(ids[1]), clustered(ids[2]), fresh(ids[3], 0.4)]
+    assert push(loop, model, *wanted) == Pushed(stored=2, left_out=1, gone=1)
+    stored = [p.cluster for task_id in ids if task_id in loop.fake.tasks for p in loop.fake.list_predictions(task_id)]
+    assert stored == [20_001, None]
+    with loop.store.read() as uow:
+        assert uow.texts.count_unpushed(loop.project_id, model.version) == 0
 
 
 def test_a_flip_turns_everything_to_the_live_version(loop: Loop) -> None:
