@@ -63,7 +63,9 @@ class AbTest(BaseModel):
     project: int = Field(description="Id of the project.", examples=[1])
     mode: Mode = Field(description="ab: the challenger serves tasks; shadow: it predicts unseen.", examples=["ab"])
     fraction: float = Field(description="Share of the tasks that the challenger serves.", examples=[0.3])
-    promote: bool = Field(description="Whether the challenger goes live by itself once it has passed.")
+    promote: bool = Field(
+        description="Whether the challenger goes live by itself once it has passed.", examples=[False]
+    )
     running: bool = Field(description="Whether the test is on.", examples=[True])
     started_at: datetime = Field(description="When it began, in UTC.", examples=[EXAMPLE_TIME])
     started_by: str = Field(description="By whom or what.", examples=["api:ops"])
@@ -77,7 +79,9 @@ class AbTest(BaseModel):
     live: ArmFigures = Field(description="The live version.")
     challenger: ArmFigures = Field(description="The challenger.")
     contrasts: dict[str, Contrast] = Field(description="acceptance_rate, edits_per_text and f1; empty without answers.")
-    passed: bool = Field(description="Whether the challenger has enough texts and is not worse beyond chance.")
+    passed: bool = Field(
+        description="Whether the challenger has enough texts and is not worse beyond chance.", examples=[False]
+    )
 
 
 class AbStatus(BaseModel):
