@@ -89,7 +89,7 @@ class OutlookFigures(_Figures):
     ceiling: float | None = Field(description="F1 that the curve comes to in the end.", examples=[0.9])
     minutes_per_text: float | None = Field(description="Median; null where no time is known.", examples=[0.6])
     hours_for_next: float | None = Field(description="What the next annotations take.", examples=[1.0])
-    signal: Signal = Field(description="What to do.", examples=["go_on"])
+    signal: Signal = Field(description="Whether to go on annotating, to stop, or too early to say.", examples=["go_on"])
     advice: str = Field(
         description="The same in a sentence.",
         examples=["go on: the next 100 annotations are expected to add 0.012 F1 (from 0.004 to 0.021)"],
