@@ -23,7 +23,11 @@ def needs_tending(uow: UnitOfWork, project_id: int) -> bool:
     """Whether a test is running, or left tasks behind that the live version is to speak for again."""
     if not uow.ab_tests.of_project(project_id):
         return False
-    return uow.ab_tests.running(project_id) is not None or bool(find_exchanges(uow, project_id))
+    live, project = uow.models.live(project_id), uow.projects.get(project_id)
+    if uow.ab_tests.running(project_id) is not None:
+        return True
+    announced = live is not None and live.id == project.announced_model_id
+    return live is not None and announced and uow.ab_tests.is_shared(project_id, live.version, live.id)
 
 
 def tend_test(services: Services, project_id: int) -> bool:

@@ -48,7 +48,7 @@ PROPOSED_AT_A_TIME = 500
 # Each is a write of its own, and the queue has other work.
 MARKED_AT_A_TIME = 300
 NOTIFY_SECONDS = 180
-CHALLENGE_EVERY = timedelta(seconds=5)
+CHALLENGE_EVERY = timedelta(seconds=10)
 
 
 def job(work: Callable[..., None]) -> Callable[..., None]:

@@ -49,11 +49,14 @@ class SpanloopModel(LabelStudioMLBase):
         wanted = [
             index for index, task in enumerate(tasks) if proposed[index] is None and self._fits(task, texts[index])
         ]
+        predicted = dict(zip(wanted, self._model.predict([texts[index] for index in wanted]), strict=True))
         theirs = [index for index in wanted if self._challenger and tasks[index].get("id") in self._challenged]
-        ours = sorted(set(wanted) - set(theirs))
-        predicted = dict(zip(ours, self._model.predict([texts[index] for index in ours]), strict=True))
         if self._challenger and theirs:
-            predicted |= zip(theirs, self._challenger.predict([texts[index] for index in theirs]), strict=True)
+            said = self._challenger.predict([texts[index] for index in theirs])
+            # The live version's score decides when a task comes up, or one version would get the easier texts.
+            predicted |= {
+                index: Prediction(one.spans, predicted[index].score) for index, one in zip(theirs, said, strict=True)
+            }
         return [
             self._answer(text, proposed[index] or predicted.get(index, NOTHING)) for index, text in enumerate(texts)
         ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from training.store.tables.ab_tests import AbTest, ShadowPrediction
 from training.store.tables.annotations import PredictionKind, PushedPrediction
+from training.store.tables.base import JsonRows
 from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
 from training.store.tables.texts import Task, TextRow
 
@@ -73,17 +74,28 @@ class AbTests:
             )
         )
 
+    def is_shared(self, project_id: int, version: str, model_id: str) -> bool:
+        """Whether another model than this speaks for a waiting task under this version."""
+        found = self._session.scalar(
+            self._waiting(project_id, version).where(PushedPrediction.model_id != model_id).limit(1)
+        )
+        return found is not None
+
     def waiting_speakers(self, project_id: int, version: str) -> Sequence[tuple[int, str]]:
         """The waiting tasks with a model's prediction of this version, and whose it is, lowest score first."""
         rows = self._session.execute(
+            self._waiting(project_id, version).order_by(PushedPrediction.score, PushedPrediction.task_id)
+        )
+        return [(task_id, model_id) for task_id, model_id, proposal in rows if proposal is None]
+
+    def _waiting(self, project_id: int, version: str) -> Select[int, str, JsonRows | None]:
+        return (
             select(PushedPrediction.task_id, PushedPrediction.model_id, Task.proposal)
             .join(Task, (Task.project_id == PushedPrediction.project_id) & (Task.id == PushedPrediction.task_id))
             .where(PushedPrediction.project_id == project_id, PushedPrediction.version == version)
             .where(PushedPrediction.kind == PredictionKind.MODEL)
             .where(Task.deleted_at.is_(None), Task.is_labeled.is_(False))
-            .order_by(PushedPrediction.score, PushedPrediction.task_id)
         )
-        return [(task_id, model_id) for task_id, model_id, proposal in rows if proposal is None]
 
     def texts_of(self, project_id: int, task_ids: Sequence[int]) -> dict[int, str]:
         """The texts of those of these tasks that are still there."""
