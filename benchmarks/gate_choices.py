@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--draws", type=int, default=20, help="test parts drawn for each pair and size")
     parser.add_argument("--base-model", default="en_core_web_sm")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for each model's counts, which the next call takes from there"
+    )
     options = parser.parse_args(arguments)
     counts = measure_models(options)
     report = {
@@ -61,7 +64,15 @@ def measure_models(options: argparse.Namespace) -> dict[str, Counts]:
         order = list(rows)
         random.Random(seed).shuffle(order)
         for size in options.sizes:
-            found[f"{size} texts, seed {seed}"] = _measure(order, size, test, labels, seed, options.base_model)
+            name = f"{size} texts, seed {seed}"
+            kept = options.keep / f"{size}-{seed}.npy" if options.keep else None
+            if kept and kept.is_file():
+                found[name] = np.load(kept)
+                continue
+            found[name] = _measure(order, size, test, labels, seed, options.base_model)
+            print(f"{name}: F1 {overall(found[name]):.3f}", file=sys.stderr, flush=True)  # noqa: T201 (a long wait)
+            if kept:
+                np.save(kept, found[name])
     return found
 
 
