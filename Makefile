@@ -41,6 +41,10 @@ test-integration: install test-tools ## Real databases, a real Redis, real proce
 test-e2e: install install-label-studio test-tools ## The whole system with a real Label Studio and a real browser
 	$(PYTEST) tests/e2e $(ARGS)
 
+.PHONY: test-transformer
+test-transformer: install ## The transformer recipe, in an environment of its own (PyTorch: gigabytes); no part of test
+	@scripts/test-transformer $(ARGS)
+
 .PHONY: lint
 lint: install ## Format, lint, types and floors, as CI checks them
 	$(BIN)/ruff format --check .
@@ -70,7 +74,7 @@ test-tools: ## Install Chromium, Redis and PostgreSQL with apt where that is pos
 
 .PHONY: clean
 clean: ## Remove environments and caches; the data folder var/ stays
-	rm -rf .venv .venv-label-studio .tools build dist *.egg-info
+	rm -rf .venv .venv-label-studio .venv-transformer .tools build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -47,6 +47,7 @@ def make_plan(
         unlabelled=unlabelled,
         rehearse=settings.rehearse,
         gpu=gpu,
+        transformer=settings.transformer,
     )
 
 

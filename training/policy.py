@@ -101,8 +101,12 @@ class ProjectSettings(BaseModel):
     max_epochs: int = Field(30, ge=1, le=1000, description="Epochs after which training stops at the latest.")
     recipe: str = Field(
         "auto",
-        pattern="^(auto|blank|warm|finetune|continue)$",
-        description="How a model is trained: auto, blank, warm, finetune or continue.",
+        pattern="^(auto|blank|warm|finetune|continue|transformer)$",
+        description="How a model is trained: auto, blank, warm, finetune, continue or transformer.",
+    )
+    transformer: str = Field(
+        "distilbert-base-multilingual-cased",
+        description="Name or folder of the transformer that the recipe of that name trains on.",
     )
     rehearse: bool = Field(True, description="Whether a base model that is trained on keeps its other labels.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of training.")

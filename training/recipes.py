@@ -5,12 +5,14 @@
   own on top of it that knows the project's labels only.
 - finetune: the base pipeline's recognizer, trained on.
 - continue: the live version's recognizer, trained on.
+- transformer: a pretrained transformer, trained on; needs the extra `transformer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from thinc.api import Config
 from config.errors import ConfigurationError
 from training.base import find_recognizer, needed_components
 
-RECIPES = ("blank", "warm", "finetune", "continue")
+RECIPES = ("blank", "warm", "finetune", "continue", "transformer")
 AUTO = "auto"
 _FILES = {"continue": "finetune"}
 
@@ -44,6 +46,8 @@ def choose_recipe(wanted: str, base: Any, *, hindrance: str) -> str:
         return ("finetune" if _is_shared(base) else "warm") if has_recognizer else "blank"
     if wanted == "continue" and hindrance:
         raise ConfigurationError(f"recipe 'continue' trains the live version on, but {hindrance}; take auto")
+    if wanted == "transformer" and find_spec("spacy_transformers") is None:
+        raise ConfigurationError("recipe 'transformer' needs an extra: install `spanloop[transformer]`, or take auto")
     if wanted in ("warm", "finetune") and not has_recognizer:
         raise ConfigurationError(f"recipe {wanted!r} needs a base model with an entity recognizer; take blank or auto")
     if wanted == "warm" and _is_shared(base):
@@ -55,10 +59,11 @@ def _is_shared(base: Any) -> bool:
     return len(needed_components(base.config)) > 1
 
 
-def recipe_config(recipe: str, base: Any, folder: Path) -> Config:
+def recipe_config(recipe: str, base: Any, folder: Path, *, transformer: str) -> Config:
     """The recipe's config for corpora in `folder` (train.spacy and dev.spacy), where parts of the base are put too.
 
-    The model gets the base's tokenizer as it is now, whatever the recipe.
+    The model gets the base's tokenizer as it is now, whatever the recipe. `transformer` is the name or the folder of
+    the pretrained one.
     """
     text = files("config").joinpath(f"spacy/{_FILES.get(recipe, recipe)}.cfg").read_text("utf-8")
     config = Config().from_str(text, interpolate=False)
@@ -68,8 +73,10 @@ def recipe_config(recipe: str, base: Any, folder: Path) -> Config:
     base.to_disk(folder / "base")
     config["paths"]["base"] = str(folder / "base")
     config["nlp"]["tokenizer"] = base.config["nlp"]["tokenizer"]
-    if recipe == "blank":
+    if recipe in ("blank", "transformer"):
         config["initialize"]["before_init"] = _copy_of(folder / "base", "tokenizer")
+        if recipe == "transformer":
+            config["paths"]["transformer"] = transformer
     elif recipe == "warm":
         _copy_embedding(config, base, folder / "tok2vec.bin")
     else:
@@ -96,6 +103,9 @@ def _copy_embedding(config: Config, base: Any, file: Path) -> None:
 def forget_paths(file: Path) -> None:
     """Take out of a stored model's config what only the machine that trained it has: folders, our logger."""
     config = Config().from_disk(file, interpolate=False)
+    if "transformer" in config["paths"]:
+        # Weights and tokenizer lie in the model's own files; only a name has to be there.
+        config["components"]["transformer"]["model"]["name"] = Path(config["paths"]["transformer"]).name
     config["paths"] = dict.fromkeys(config["paths"])
     config["training"]["logger"] = {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
     config["initialize"].update(before_init=None, init_tok2vec=None)

@@ -44,6 +44,7 @@ STEPS_AN_EPOCH = 16
 FEWEST_WORDS, MOST_WORDS = 60, 600
 # Evaluations without a better one before training stops.
 PATIENCE = 8
+DEFAULT_TRANSFORMER = "distilbert-base-multilingual-cased"
 PROGRESS_LOGGER = "spanloop.Progress.v1"
 _REPORT_SECONDS = 0.5
 
@@ -79,7 +80,8 @@ class TrainingPlan:
     recognizers; None: by the names that the default taxonomy knows for the leaves. `live` is the version that recipe
     "continue" trains on. `unlabelled` are texts without gold spans, on which a recognizer that is trained on rehearses
     what it knew besides; with `rehearse` off it may forget that. `gpu` is "off", "auto" or the number of a GPU.
-    `batch_texts` is the mean number of texts an update, `dropout` a share; None: the recipe's own.
+    `transformer` is the name or the folder of the one that recipe "transformer" trains on. `batch_texts` is the mean
+    number of texts an update, `dropout` a share; None: the recipe's own.
     """
 
     base: str
@@ -94,6 +96,7 @@ class TrainingPlan:
     unlabelled: tuple[str, ...] = ()
     rehearse: bool = True
     gpu: str = "off"
+    transformer: str = DEFAULT_TRANSFORMER
     batch_texts: int | None = None
     dropout: float | None = None
 
@@ -285,7 +288,7 @@ def _add_labels(nlp: Any, job: _Job) -> None:
 
 def _config(job: _Job) -> Config:
     assert job.train is not None
-    config = recipe_config(job.recipe, job.base, job.folder)
+    config = recipe_config(job.recipe, job.base, job.folder, transformer=job.plan.transformer)
     config["system"]["seed"] = job.plan.seed
     training = config["training"]
     words = _words_an_update(job)
@@ -295,6 +298,10 @@ def _config(job: _Job) -> Config:
     job.steps_per_epoch = sum(1 for _ in minibatch_by_words(job.train.docs, size=words))
     training["logger"] = {"@loggers": PROGRESS_LOGGER}
     job.epochs = training["max_epochs"] = job.plan.max_epochs
+    rate = training["optimizer"]["learn_rate"]
+    if isinstance(rate, dict):
+        rate["total_steps"] = job.epochs * job.steps_per_epoch
+        rate["warmup_steps"] = rate["total_steps"] // 10
     training["eval_frequency"] = min(max(job.steps_per_epoch, 10), 100)
     training["patience"] = training["eval_frequency"] * PATIENCE
     if not (job.dev and job.dev.docs):
