@@ -37,6 +37,8 @@ TIMES = 500
 NOTHING = Prediction((), 1.0)
 MARKED = 100
 """Tasks in the tab of the most uncertain; writing into a task's data takes Label Studio some 30 ms."""
+LOOKED_AT = 2_000
+"""Tasks among which these are: with the largest share, nine tenths and the test texts are of the slice."""
 LEASE = timedelta(minutes=5)
 """How long a worker may be silent about a chunk before another one takes it."""
 
@@ -167,7 +169,7 @@ class Rescoring:
             settings = parse_settings(uow.projects.lock(self.model.project_id).settings)
             found = (
                 task_id
-                for task_id, text_hash, part in uow.queue.shown(self.model)
+                for task_id, text_hash, part in uow.queue.shown(self.model, limit=LOOKED_AT)
                 if not in_slice(text_hash, Part(part), share=settings.honest_share, seed=settings.seed)
             )
             mark_only(uow, self.model.project_id, Mark.UNCERTAIN, list(islice(found, MARKED)), ranked=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from config.settings import Settings
 from ml_backend import refreshing
 from ml_backend.bootstrap import Services
 from tests.integration.loop import Loop
+from tests.integration.rows import at_once
 from tests.integration.test_sync_push import go_live
 from training.clusters import find_centres, nearest
 from training.queue_order import CLUSTERS, NUMBERS, SUNK
@@ -223,6 +226,24 @@ def test_two_workers_share_the_work(loop: Loop, scorer: Scorer) -> None:
     assert len(one.take(places[:18])) == 18
     assert len(other.take(places)) == 12
     assert one.order(clustered=0) == []
+
+
+def test_workers_at_the_same_time_push_nothing_twice(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Three refreshes that start together leave one prediction a task, and ask the version once about each."""
+    ids = fill(loop, 300)
+    one_at_a_time = Lock()
+    for name in ("import_predictions", "create_prediction"):
+        send = getattr(loop.fake, name)
+
+        def guarded(*given: Any, send: Callable[..., Any] = send, **named: Any) -> Any:
+            with one_at_a_time:  # Label Studio's database would see to that
+                return send(*given, **named)
+
+        setattr(loop.fake, name, guarded)
+    at_once(3, lambda _: refresh(loop, tmp_path))
+    assert [len(loop.fake.list_predictions(task_id)) for task_id in ids] == [1] * 300
+    assert len(scorer.asked) == 300
+    assert unpushed(loop) == 0
 
 
 def test_what_a_lost_worker_held_is_taken_over(loop: Loop, scorer: Scorer) -> None:

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import SpanInvalid
-from training.spans import Problem, Span, drop_overlaps, find_problems, hash_text, parse_spans, trainable_spans
+from training.spans import (
+    Prediction,
+    Problem,
+    ScoredSpan,
+    Span,
+    drop_overlaps,
+    find_problems,
+    hash_text,
+    parse_spans,
+    trainable_spans,
+    with_finite_scores,
+)
 
 LABELS = ("PERSON", "CITY")
 TEXT = "Ada Byron lives in  London"
@@ -134,3 +145,10 @@ def test_spans_texts_are_known_by_their_hash() -> None:
     """The hash tells texts apart by every character, and takes half a character too."""
     assert hash_text("a") != hash_text("a ")
     assert len(hash_text("\ud800")) == 64
+
+
+def test_scores_that_are_no_numbers_become_nil() -> None:
+    """Neither JSON nor a queue can hold them; what is a number stays."""
+    spans = (ScoredSpan(0, 1, "A", float("nan")), ScoredSpan(2, 3, "A", 0.5))
+    found = with_finite_scores(Prediction(spans, float("inf")))
+    assert ([span.score for span in found.spans], found.score) == ([0.0, 0.5], 0.0)

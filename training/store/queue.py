@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -200,17 +200,17 @@ class Queue:
         found = {entry.task_id: (entry, text) for entry, text in rows}
         return [found[task_id] for task_id in task_ids if task_id in found]
 
-    def shown(self, model: MLModel) -> Iterator[tuple[int, str, str]]:
-        """The waiting tasks that show what the version itself says, most uncertain first: id, text's hash and part."""
+    def shown(self, model: MLModel, *, limit: int) -> list[tuple[int, str, str]]:
+        """Waiting tasks that show what the version itself says, most uncertain first: id, text's hash and part."""
         rows = self._session.execute(
             select(Task.id, TextRow.hash, TextRow.part)
             .join(TextRow, Task.text_id == TextRow.id)
             .join(PushedPrediction, _pushed(PushedPrediction, model.version))
             .where(_waits(model.project_id), PushedPrediction.kind == PredictionKind.MODEL)
             .order_by(PushedPrediction.score, Task.id)
-            .execution_options(yield_per=AT_ONCE)
+            .limit(limit)
         )
-        yield from ((row[0], row[1], row[2]) for row in rows)
+        return [(row[0], row[1], row[2]) for row in rows]
 
     def first_shown(self, project_id: int, version: str, *, limit: int) -> list[int]:
         """The waiting tasks of lowest confidence that a version's predictions were put in for."""
