@@ -59,7 +59,7 @@ def status(context: typer.Context, project_id: ProjectId = None, as_json: AsJson
         return
     figures = figures_of(state)
     if as_json:
-        session.show_json({**describe_test(state), **figures, "passed": passed_of(state)})
+        session.show_json({"test": describe_test(state), "figures": figures, "passed": passed_of(state)})
         return
     session.show_pairs("test", describe_test(state))
     session.say("")

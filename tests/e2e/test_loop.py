@@ -215,5 +215,5 @@ def test_a_challenger_speaks_under_the_live_versions_name(
     done = project.annotate(4, learnt.__getitem__)
     project.wait_for_annotations([submission.annotation_id for submission in done])
     told = json.loads(spanloop("models", "ab", "status", "--json", *chosen))
-    assert told["live"]["texts"] + told["challenger"]["texts"] == 4
+    assert sum(told["figures"][arm]["texts"] for arm in Arm) == 4
     spanloop("models", "ab", "stop", *chosen)

@@ -122,7 +122,7 @@ def trial(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tria
 
 def make_trial(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Trial:
     """A trial in this store."""
-    loop = Loop.start(store, ab_min_texts=5, honest_share=0)
+    loop = Loop.start(store, ab_min_texts=5, honest_share=0.0)
     loop.fake._now = loop.now
     challenger = go_live(loop)
     with store.write() as uow:
@@ -236,6 +236,19 @@ def test_ab_shadow_hears_the_challenger_on_annotated_tasks_only(trial: Trial) ->
     assert (state.compared.live.texts, state.compared.challenger.texts) == (10, 10)
     assert (state.compared.live.f1, state.compared.challenger.f1) == (0.0, 1.0)
     assert state.passed
+
+
+def test_ab_counts_the_honest_slice_alone_where_there_is_one(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts that came up by their score are left out once both versions have enough that came up by chance."""
+    trial = make_trial(sqlite_store, tmp_path, monkeypatch, honest_share=0.8)
+    trial.start()
+    trial.tend()
+    trial.annotate(list(trial.tasks))
+    compared = trial.state().compared
+    assert compared.basis == "honest"
+    assert 10 <= compared.live.texts + compared.challenger.texts < 24
 
 
 def test_ab_goes_live_by_itself_once_it_has_passed(trial: Trial) -> None:

@@ -340,6 +340,36 @@ def test_cli_models_changes_the_live_version_and_rings_for_its_predictions(spanl
     spanloop("models", "show", "7", code=3)
 
 
+def test_cli_models_ab_begins_shows_and_ends_a_test(spanloop: CommandLine) -> None:
+    """A challenger is put beside the live version, its test is shown, and ended; each change rings for what follows."""
+    project_id = spanloop.create()
+    add_version(spanloop, project_id, 1)
+    assert "has had no test" in spanloop("models", "ab", "status")
+    spanloop("models", "ab", "start", "0", code=4)
+    spanloop("models", "ab", "start", "1", "--fraction", 1, code=2)
+    spanloop("models", "ab", "stop", code=3)
+    spanloop.services.doorbell.redis.flushdb()
+    assert "spanloop-v1 serves 30% of the tasks" in spanloop("models", "ab", "start", "1")
+    assert spanloop.rung() == [f"challenge:{project_id}"]
+    spanloop("models", "ab", "start", "1", "--shadow", code=4)
+    rows = {row["version"]: row["challenger"] for row in spanloop.json("models", "list")}
+    assert rows == {"spanloop-v1": True, "spanloop-v0": False}
+    shown = spanloop.json("models", "ab", "status")
+    assert (shown["test"]["mode"], shown["test"]["challenger"], shown["passed"]) == ("ab", "spanloop-v1", False)
+    assert "Each version wants 30 annotated texts" in spanloop("models", "ab", "status")
+    assert "did not pass" in spanloop("models", "ab", "stop", "--reason", "enough")
+    assert spanloop.json("models", "ab", "status")["test"]["reason"] == "enough"
+    assert "predicts unseen" in spanloop("models", "ab", "start", "1", "--shadow", "--promote")
+
+
+def test_cli_models_compare_needs_test_texts(spanloop: CommandLine) -> None:
+    """Without a verified test text there is nothing to compare on, and the command says so."""
+    spanloop.create()
+    spanloop("models", "compare", "0", "0", code=8)
+    assert "no verified text in its test part" in spanloop.err
+    assert "has this figure yet" in spanloop("models", "history", "--label", "PERSON")
+
+
 def test_cli_sync_lists_and_replays_parked_events(spanloop: CommandLine) -> None:
     """Parked events are listed with their reasons, replayed one by one or all, and rung for."""
     spanloop.create()

@@ -9,6 +9,7 @@ import pytest
 from config.errors import NotEnoughData
 from tests.integration.shop import Shop
 from training.judging import compare_versions
+from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 
 
@@ -72,3 +73,23 @@ def test_judging_follows_the_projects_own_gate_settings(
     assert "under the floor of 0.500" in reasons
     assert "under the 0.100 that the project wants" in reasons
     assert shop.live() == "spanloop-v0"
+
+
+def test_judging_hands_a_passed_candidate_over_to_a_test_where_the_project_wants_one(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With gate_needs_ab a passed candidate does not go live, but begins a test that puts it live once passed."""
+    shop = Shop.open(sqlite_store, tmp_path, monkeypatch, gate_needs_ab=True, ab_fraction=0.4)
+    for part, count in (("train", 6), ("dev", 2), ("test", 3)):
+        shop.annotate(part, count)
+    assert not shop.execute(shop.ask(promote=True)).activated
+    with shop.store.read() as uow:
+        test = uow.ab_tests.running(1)
+        assert test is not None
+        challenger = uow.models.get(test.challenger_id)
+    assert (challenger.version, challenger.is_active, challenger.is_production) == ("spanloop-v1", True, False)
+    assert (test.fraction, test.promote, test.started_by) == (0.4, True, "test")
+    assert shop.live() == "spanloop-v0"
+    assert shop.execute(shop.ask(promote=True)).status == RunStatus.COMPLETED
+    with shop.store.read() as uow:
+        assert [one.challenger_id for one in uow.ab_tests.of_project(1)] == [challenger.id]
