@@ -18,8 +18,8 @@ import numpy.typing as npt
 from training.spans import Prediction, Span
 
 Floats = npt.NDArray[np.float64]
-# How hard the fit is drawn to the default's rise, fall and offset: as many cases as it takes to outweigh that are few.
-PULL = (1.0, 1.0, 0.25)
+# How hard the fit is drawn to the default's rise, fall and offset (the inverse of their variances).
+PULL = (20.0, 20.0, 4.0)
 FLATTEST = 0.01
 
 

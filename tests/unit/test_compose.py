@@ -39,7 +39,7 @@ def test_compose_lets_a_checksum_win() -> None:
 
 def test_compose_lets_the_higher_score_win_without_a_checksum() -> None:
     """Without proof the surer of two overlapping spans stands, whoever found it."""
-    assert shown(evidence((found(0, 9, "ORG", 0.9),), (found(2, 7, "PHONE", 0.5, "pattern"),))) == [(0, 9, "ORG")]
+    assert shown(evidence((found(0, 9, "ORG", 0.9999),), (found(2, 7, "PHONE", 0.5, "pattern"),))) == [(0, 9, "ORG")]
     assert shown(evidence((found(0, 9, "ORG", 0.4),), (found(2, 7, "PHONE", 0.5, "pattern"),))) == [(2, 7, "PHONE")]
 
 
