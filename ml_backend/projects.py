@@ -13,6 +13,7 @@ from training.store.unit_of_work import UnitOfWork
 from training.taxonomy import Taxonomy
 
 ENGLISH_BASE = "en_core_web_sm"
+HOW_TO_LABEL = 'Label here, by the button "Label All Tasks"'
 
 
 def default_base(language: str) -> str:
@@ -41,8 +42,12 @@ def connection_of(services: Services) -> Connection:
 
 
 def page_of(services: Services, project_id: int) -> str:
-    """The address of a project's labelling page."""
-    return f"{services.settings.label_studio_url.rstrip('/')}/projects/{project_id}/data?labeling=1"
+    """The address of a project's tasks, where the button "Label All Tasks" opens the labelling page.
+
+    With `?labeling=1` behind it the page opens at once, yet in a browser where nobody has pressed that button before,
+    it goes by the tasks' numbers, without uncertainty and without locks.
+    """
+    return f"{services.settings.label_studio_url.rstrip('/')}/projects/{project_id}/data"
 
 
 def task_page(services: Services, project_id: int, task_id: int) -> str:

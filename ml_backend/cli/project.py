@@ -55,7 +55,7 @@ def create(
     ring(session.services, "refresh", made.id)
     session.say(
         f"Project {made.id}, {made.title!r}, is connected: {len(made.labels)} labels, {made.language}, "
-        f"base model {made.base_model}. Label here: {projects.page_of(session.services, made.id)}"
+        f"base model {made.base_model}. {projects.HOW_TO_LABEL}: {projects.page_of(session.services, made.id)}"
     )
 
 
@@ -75,7 +75,7 @@ def adopt(
         session.warn(f"It was known before: its language stays {adopted.language}, its base {adopted.base_model}.")
     session.say(
         f"Project {adopted.id}, {adopted.title!r}, is connected: {len(adopted.labels)} labels. "
-        f"Label here: {projects.page_of(session.services, adopted.id)}"
+        f"{projects.HOW_TO_LABEL}: {projects.page_of(session.services, adopted.id)}"
     )
 
 

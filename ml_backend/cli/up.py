@@ -112,7 +112,7 @@ def _show_first_page(system: Supervisor, console: Console, first_project: FirstP
                 page = first_project(system.settings, status.update)
         except SpanloopError as error:
             console.print(f"The first project could not be set up: {error.message}", markup=False, soft_wrap=True)
-    console.print(f"Label here: {page}", markup=False, soft_wrap=True)
+    console.print(f'Label here, by the button "Label All Tasks": {page}', markup=False, soft_wrap=True)
 
 
 class _Announcer:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import zipfile
 from typing import Any
 
 import httpx
@@ -94,3 +97,31 @@ def _data(project: LiveProject, task_id: int) -> dict[str, Any]:
     found = project.label_studio.find_task(task_id)
     assert found is not None
     return found.data
+
+
+def test_rows_go_in_and_verified_texts_come_out_by_the_worker(
+    system: RunningSystem, project: LiveProject, api: httpx.Client
+) -> None:
+    """What a reviewer imports as verified is exported to a ZIP, both by the worker, with nobody at Label Studio."""
+    text = "Reception gave ZQ-2040 to Nora Lindgren."
+    rows = [{"text": text, "spans": [{"start": text.index("ZQ"), "end": text.index(" to"), "label": "BADGE"}]}]
+    done = _wait_for(system, api, "imports/", {"project": project.id, "rows": rows, "verified": True})
+    assert (done["status"], done["counts"]["verified"]) == ("completed", 1)
+    exported = _wait_for(system, api, "exports/", {"project": project.id, "format": "jsonl", "part": "all"})
+    assert exported["status"] == "completed", exported["error"]
+    packed = api.get(f"exports/{exported['id']}/download/").raise_for_status().content
+    with zipfile.ZipFile(io.BytesIO(packed)) as files:
+        lines = files.read(exported["counts"]["files"][0]).decode().splitlines()
+    assert text in {json.loads(line)["text"] for line in lines}
+
+
+def _wait_for(system: RunningSystem, api: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for an import or export, and wait for its end."""
+    asked = api.post(path, json=body)
+    assert asked.status_code == 202, asked.text
+
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = api.get(f"{path}{asked.json()['id']}/").raise_for_status().json()
+        return found if found["status"] in ("completed", "failed") else None
+
+    return system.wait_for(f"{path} to end", ended)

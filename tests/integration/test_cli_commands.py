@@ -89,7 +89,7 @@ def test_cli_project_create_makes_a_connected_project_once(spanloop: CommandLine
     project_id = spanloop.create("Letters", "--set", "retrain_after=7", "--set", "auto_promote=true")
     said = spanloop.out
     assert f"Project {project_id}, 'Letters', is connected: 2 labels, en, base model blank:en." in said
-    assert f"{spanloop.fake.url}/projects/{project_id}/data?labeling=1" in said
+    assert f"{spanloop.fake.url}/projects/{project_id}/data" in said
     spanloop.create("Letters", "--set", "retrain_after=7")
     assert len(spanloop.fake.projects) == len(spanloop.fake.backends) == len(spanloop.fake.webhooks) == 1
     shown = spanloop.json("project", "show", project_id)

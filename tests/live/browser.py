@@ -98,8 +98,9 @@ class BrowserAnnotator:
         self._page.wait_for_url(lambda url: "login" not in url)
 
     def open_labelling(self, project_id: int) -> None:
-        """Open the labelling stream of a project, and wait until the next text stands there."""
-        self._page.goto(f"{self._url}/projects/{project_id}/data?labeling=1")
+        """Open the labelling stream of a project by its button, and wait until the next text stands there."""
+        self._page.goto(f"{self._url}/projects/{project_id}/data")
+        self._page.get_by_role("button", name=re.compile(r"^Label (All|\d+) Tasks?$")).click()
         self._submit_button.wait_for()
         self._text.wait_for()
 
