@@ -120,12 +120,21 @@ def read_task_text(task: StoredTask, config: LabellingConfig) -> SeenTask:
 
 def read_shown(shown: StoredPrediction, config: LabellingConfig, text: str) -> SeenPrediction:
     """A prediction as the annotator saw it: its spans with their scores, where regions carry some."""
-    spans: list[ScoredSpan] = []
-    for region in shown.result:
-        score = _score_of(region, shown.score)
-        found = spans_of([region], config, text).spans
-        spans += [ScoredSpan(span.start, span.end, span.label, score) for span in found]
-    return SeenPrediction(shown.id, shown.model_version, tuple(sorted(spans)), shown.score, shown.created_at)
+    spans = read_scored_spans(shown.result, shown.score, config, text)
+    return SeenPrediction(shown.id, shown.model_version, spans, shown.score, shown.created_at)
+
+
+def read_scored_spans(
+    result: Iterable[Any], score: float | None, config: LabellingConfig, text: str
+) -> tuple[ScoredSpan, ...]:
+    """The spans of a prediction's regions in order, each with its own score, else with that of the whole."""
+    return tuple(
+        sorted(
+            ScoredSpan(span.start, span.end, span.label, _score_of(region, score))
+            for region in result
+            for span in spans_of([region], config, text).spans
+        )
+    )
 
 
 def _read_kept(prediction_id: int, row: MLClassificationResult) -> SeenPrediction:

@@ -72,16 +72,14 @@ def committee(seen: Seen) -> float:
 
 
 RANKINGS: Mapping[str, Ranking] = {
-    "confidence": least_confidence,
+    # What the labelling queue is ordered by: the score that goes with each prediction.
+    "uncertainty": least_confidence,
     "mnlp": mean_log_probability,
     "span": least_span,
     "errors": expected_errors,
     "margin": least_margin,
     "committee": committee,
 }
-
-# What orders the labelling queue.
-SERVED_RANKING: Ranking = least_confidence
 
 
 def rank(seen: Seen, ranking: Ranking) -> float:

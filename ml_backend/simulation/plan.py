@@ -21,7 +21,7 @@ from ml_backend.simulation.gold import (
     refuse_shared_texts,
 )
 from training.policy import ProjectSettings, parse_settings
-from training.ranking import RANKINGS, SERVED_RANKING, Ranking
+from training.ranking import RANKINGS, Ranking
 from training.taxonomy import Taxonomy, load_taxonomy
 
 LONGEST_TITLE = 50  # Label Studio's limit
@@ -37,7 +37,6 @@ class Strategy(StrEnum):
     UNCERTAINTY = "uncertainty"
     RANDOM = "random"
     # Without Label Studio only.
-    CONFIDENCE = "confidence"
     MNLP = "mnlp"
     SPAN = "span"
     ERRORS = "errors"
@@ -53,9 +52,7 @@ class Strategy(StrEnum):
     @property
     def ranking(self) -> Ranking | None:
         """The function that ranks the texts; None for those in random order."""
-        if self in (Strategy.RANDOM, Strategy.FULL):
-            return None
-        return SERVED_RANKING if self is Strategy.UNCERTAINTY else RANKINGS[self.value]
+        return RANKINGS.get(self.value)
 
 
 LIVE_STRATEGIES = (Strategy.UNCERTAINTY, Strategy.RANDOM)

@@ -12,11 +12,11 @@ import httpx
 from config.errors import ConfigurationError, ModelUnavailable
 from config.settings import Settings
 from ml_backend.simulation.gold import GoldText
-from sync.convert import spans_of
 from sync.labelling import LabellingConfig
+from sync.mirror import read_scored_spans
 from training.calibration import measure_calibration
 from training.evaluate import Scores, score_spans
-from training.spans import Prediction, Span
+from training.spans import Prediction
 
 CHUNK_TEXTS = 100
 CHUNK_CHARACTERS = 1_000_000
@@ -65,20 +65,19 @@ class ServedPipelines:
 
         Raises ModelUnavailable where the version changed meanwhile or a text got no answer.
         """
-        predicted: list[tuple[Span, ...]] = []
+        predicted: list[Prediction] = []
         versions: set[str] = set()
         for chunk in split(gold):
             results = self._predict(project_id, [one.text for one in chunk], config)
             versions |= {str(result.get("model_version")) for result in results}
             predicted += [
-                spans_of(result.get("result"), config, one.text).spans
-                for result, one in zip(results, chunk, strict=True)
+                _read_prediction(result, config, one.text) for result, one in zip(results, chunk, strict=True)
             ]
         if len(versions) != 1:
             raise ModelUnavailable(
                 f"project {project_id} was served by {', '.join(sorted(versions)) or 'nothing'} while it was scored"
             )
-        return ServedScores(versions.pop(), score_spans([one.spans for one in gold], predicted))
+        return score_predictions(versions.pop(), gold, predicted)
 
     def _predict(self, project_id: int, texts: Sequence[str], config: LabellingConfig) -> list[dict[str, Any]]:
         tasks = [{"id": -number, "data": {config.text_key: text}} for number, text in enumerate(texts, 1)]
@@ -103,6 +102,12 @@ class ServedPipelines:
         if not response.is_success:
             raise ModelUnavailable(f"{method} {path} was answered with {response.status_code}: {_reason(response)}")
         return response.json()
+
+
+def _read_prediction(result: dict[str, Any], config: LabellingConfig, text: str) -> Prediction:
+    score = result.get("score")
+    sound = float(score) if isinstance(score, int | float) else 0.0
+    return Prediction(read_scored_spans(result.get("result") or [], sound, config, text), sound)
 
 
 def split(gold: Sequence[GoldText]) -> Iterator[list[GoldText]]:

@@ -18,6 +18,7 @@ from ml_backend.simulation.simulate import simulate
 from ml_backend.simulation.watch import Patience
 from tests.fakes.simulation import FakeClock, FakeDisplay, FakeStage
 from training.evaluate import Scores
+from training.ranking import RANKINGS
 from training.spans import Span
 from training.taxonomy import load_taxonomy, taxonomy_of
 
@@ -204,3 +205,18 @@ def test_unknown_strategies_are_refused() -> None:
     for names in (["random", "best"], ["random", "random"], []):
         with pytest.raises(InvalidInput, match="must name some of uncertainty, random"):
             read_strategies(names)
+
+
+def test_every_ranking_function_can_be_played() -> None:
+    """Each ranking function is a strategy of its name; random order and the whole pool have none."""
+    ranked = {strategy.value: strategy.ranking for strategy in Strategy if strategy.ranking is not None}
+    assert ranked == RANKINGS
+    assert set(Strategy) - set(ranked) == {Strategy.RANDOM, Strategy.FULL}
+
+
+def test_batches_grow_up_to_the_budget() -> None:
+    """Runs start after equal or growing batches, the last where the budget ends; the whole pool trains once."""
+    assert plan_of(budget=10, batch=4).checkpoints(Strategy.RANDOM) == [4, 8, 10]
+    assert plan_of(budget=12, batch=3, growth=2.0).checkpoints(Strategy.RANDOM) == [3, 6, 12]
+    assert plan_of(texts=12, budget=3).checkpoints(Strategy.FULL) == [12]
+    assert plan_of(budget=3, batch=4).checkpoints(Strategy.RANDOM) == [3]

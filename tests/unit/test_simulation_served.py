@@ -54,6 +54,8 @@ def test_the_answers_of_predict_are_scored() -> None:
     assert all(request.headers["authorization"].startswith("Basic ") for request in requests)
     assert found.version == "v1"
     assert (found.scores.texts, found.scores.support, found.scores.correct) == (len(GOLD), len(GOLD), len(GOLD) - 2)
+    assert found.calibration is not None
+    assert found.calibration["spans"] == {"error": pytest.approx(0.1), "cases": len(GOLD) - 2}
 
 
 def test_scores_of_two_versions_are_never_mixed() -> None:
