@@ -23,7 +23,7 @@ from training.ranking import Seen
 from training.scoring import Calibration
 from training.spans import Prediction, ScoredSpan
 from training.taxonomy import Taxonomy, load_taxonomy, taxonomy_of
-from training.windows import cut_windows
+from training.windows import cut_reading_windows
 
 # Characters that are decoded at once; bounds the memory of a batch, whatever the texts' lengths.
 BATCH_CHARS = 20_000
@@ -101,9 +101,17 @@ def load_pipeline(spec: PipelineSpec, model_dir: Path | None) -> Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
+    """What is read at once: a piece of the text from `offset` on, to say what begins from `start` to `end`."""
+
     text: int
+    start: int
+    end: int
     offset: int
     piece: str
+
+    def holds(self, start: int) -> bool:
+        """Whether what begins there in the text is this window's to say."""
+        return self.start <= start < self.end
 
 
 class Pipeline:
@@ -158,15 +166,15 @@ class Pipeline:
     def gather(self, texts: Sequence[str], *, batch_size: int = 64) -> list[Evidence]:
         """What model and patterns say of each text, before anything is chosen or calibrated."""
         windows = [
-            _Window(number, start, text[start:end])
+            _Window(number, cut.start, cut.end, cut.read_from, text[cut.read_from : cut.read_to])
             for number, text in enumerate(texts)
-            for start, end in cut_windows(text)
+            for cut in cut_reading_windows(text)
         ]
         parts: list[list[Evidence]] = [[] for _ in texts]
         with self._turn:
             found = dict(self._decode_all(windows, batch_size=batch_size))
         for window in windows:
-            parts[window.text].append(self._evidence(window, found.get((window.text, window.offset))))
+            parts[window.text].append(self._evidence(window, found.get((window.text, window.start))))
         return [_join(text_parts) for text_parts in parts]
 
     def _decode_all(self, windows: Sequence[_Window], *, batch_size: int) -> Iterator[tuple[tuple[int, int], Decoded]]:
@@ -181,21 +189,22 @@ class Pipeline:
                     docs = list(pipe.pipe(docs, batch_size=batch_size))
                 decoded = decode(self._recognizer, docs, self._table)
                 del docs
-            yield from (((w.text, w.offset), d) for w, d in zip(batch, decoded, strict=True))
+            yield from (((w.text, w.start), d) for w, d in zip(batch, decoded, strict=True))
 
     def _evidence(self, window: _Window, decoded: Decoded | None) -> Evidence:
         shift = window.offset
         patterns = tuple(
             ScoredSpan(s.start + shift, s.end + shift, s.label, s.score, s.origin)
             for s in self._patterns.find(window.piece)
+            if window.holds(s.start + shift)
         )
         if decoded is None:
             nothing = np.zeros(0, np.int64)
             return Evidence((), patterns, np.zeros(0, np.float32), nothing, nothing, blind=True)
         model = tuple(self._model_spans(window, decoded))
-        return Evidence(
-            model, patterns, decoded.missed, decoded.token_starts + shift, decoded.token_ends + shift, blind=False
-        )
+        starts, ends = decoded.token_starts + shift, decoded.token_ends + shift
+        own = (starts >= window.start) & (starts < window.end)
+        return Evidence(model, patterns, decoded.missed[own], starts[own], ends[own], blind=False)
 
     def _model_spans(self, window: _Window, decoded: Decoded) -> Iterator[ScoredSpan]:
         for entity in decoded.entities:
@@ -204,7 +213,8 @@ class Pipeline:
             if leaf is None or not piece.strip():
                 continue
             start = window.offset + entity.start + len(piece) - len(piece.lstrip())
-            yield ScoredSpan(start, start + len(piece.strip()), leaf, entity.probability, "model")
+            if window.holds(start):
+                yield ScoredSpan(start, start + len(piece.strip()), leaf, entity.probability, "model")
 
 
 def _join(parts: Sequence[Evidence]) -> Evidence:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from training.spans import Span
 
-# In characters; about 800 words of English. A convolutional encoder sees 4 tokens to each side, so little is lost at
-# a seam, and none of what is shorter is ever cut.
+# In characters; about 800 words of English. Nothing that is shorter is ever cut.
 WINDOW_CHARS = 4_000
 
 _SEAMS = tuple(
@@ -20,6 +20,35 @@ _SEAMS = tuple(
         r"\s+",  # between words
     )
 )
+
+
+# Read beyond a cut, since a name may go on there: even after a full stop ("St. | Gallen") and a line's end.
+MARGIN_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of a text, `start` to `end`, and what of the text is read to say what stands there."""
+
+    start: int
+    end: int
+    read_from: int
+    read_to: int
+
+
+def cut_reading_windows(text: str, *, size: int = WINDOW_CHARS) -> list[Window]:
+    """The windows of `cut_windows`, each read together with its surroundings."""
+    return [
+        Window(start, end, _word_start(text, start), min(len(text), end + MARGIN_CHARS))
+        for start, end in cut_windows(text, size=size)
+    ]
+
+
+def _word_start(text: str, before: int) -> int:
+    """Where the first whole word of the margin before a cut begins."""
+    earliest = max(0, before - MARGIN_CHARS)
+    found = re.search(r"\s\S", text[earliest:before]) if earliest else None
+    return earliest + found.start() + 1 if found else earliest
 
 
 def cut_windows(text: str, *, size: int = WINDOW_CHARS, whole: Sequence[Span] = ()) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from training.evaluate import score_spans
 from training.pipeline import PipelineSpec, load_pipeline
 from training.spans import Span
 from training.trainer import Example, LiveModel, Progress, TrainingPlan, train_pipeline
+from training.windows import cut_reading_windows
 
 NAMES = ["Ada Brandt", "Wim Okoro", "Lucy Farrow", "Tarik Holm", "Ines Petrov", "Noor Salgado", "Otto Lindqvist"]
 PLACES = ["Quellstadt", "Norvale", "Port Amble", "Grimsbek", "Vellora", "San Tarin", "Ostwick"]
@@ -336,6 +337,37 @@ def test_trainer_takes_a_gpu_where_there_is_one(tmp_path: Path, gpu: str, works:
     with pytest.raises(ConfigurationError, match="GPU 7"):
         train_pipeline(make_examples(5, 1), [], **train)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("chars", "joint"), [(5_000, " "), (20_000, "\n\n"), (50_000, " ")])
+def test_trainer_and_prediction_take_long_documents(
+    trained: tuple[PipelineSpec, Path, list[Progress]], chars: int, joint: str
+) -> None:
+    """In a document of many windows the same spans are found as in its sentences one by one: no seam error."""
+    spec, folder, _ = trained
+    pipeline = load_pipeline(spec, folder)
+    sentences = [example.text for example in make_examples(chars // 30, 5)]
+    text, expected = "", []
+    for sentence, alone in zip(sentences, pipeline.predict(sentences), strict=True):
+        expected += [(s.start + len(text), s.end + len(text), s.label) for s in alone.spans]
+        text += sentence + joint
+    assert len(text) > chars
+    found = [(s.start, s.end, s.label) for s in pipeline.predict([text])[0].spans]
+    # Neighbouring sentences are context too, so that a few differ; a lost or doubled window would be hundreds.
+    assert len(set(found) ^ set(expected)) <= 0.04 * len(expected)
+
+
+def test_prediction_joins_names_that_a_seam_would_part(trained: tuple[PipelineSpec, Path, list[Progress]]) -> None:
+    """Where a text has no sentences, and cuts fall between words, names at the cuts are found whole."""
+    spec, folder, _ = trained
+    pipeline = load_pipeline(spec, folder)
+    names = [f"Please ask {NAMES[n % 7]} about it" for n in range(900)]
+    text = " ".join(names)
+    starts = [cut.start for cut in cut_reading_windows(text)]
+    assert len(starts) > 5
+    found = [text[s.start : s.end] for s in pipeline.predict([text])[0].spans if s.label == "PERSON"]
+    assert len(found) >= 0.98 * len(names)
+    assert sum(name in NAMES for name in found) >= 0.98 * len(names)
 
 
 def test_trainer_cuts_long_texts(tmp_path: Path) -> None:

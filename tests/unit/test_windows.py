@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from training.spans import Span
-from training.windows import cut_windows
+from training.windows import Window, cut_reading_windows, cut_windows
 
 
 @given(st.text(alphabet="ab .\n。é", max_size=300), st.integers(min_value=4, max_value=50))
@@ -42,3 +45,15 @@ def test_windows_cut_through_a_span_only_where_it_fits_no_window() -> None:
     """A span longer than a window does not stop the cutting."""
     windows = cut_windows("a" * 100, size=16, whole=[Span(0, 100, "NAME")])
     assert max(end - start for start, end in windows) <= 16
+
+
+@pytest.mark.parametrize("text", ["word " * 500, "x" * 2500, "A sentence ends here.\n\n" * 120])
+def test_windows_are_read_with_their_surroundings(text: str) -> None:
+    """Both sides of a cut see what stands on the other one; a text that fits is read as it is."""
+    windows = cut_reading_windows(text, size=1000)
+    assert (windows[0].read_from, windows[-1].read_to) == (0, len(text))
+    for before, after in pairwise(windows):
+        assert before.end == after.start
+        assert before.end - 200 <= after.read_from < after.start
+        assert before.end < before.read_to
+    assert cut_reading_windows(text[:1000], size=1000) == [Window(0, 1000, 0, 1000)]
