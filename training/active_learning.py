@@ -36,7 +36,7 @@ from training.store.tables.examples import Source, TrainingDataset
 from training.store.tables.runs import RunStatus, TrainingBatch
 from training.store.tables.texts import TextRow
 from training.store.unit_of_work import Store
-from training.trainer import Example, TrainingPlan, train_pipeline
+from training.trainer import BEFORE_REFIT, Example, TrainingPlan, train_pipeline
 
 # What spaCy's users know as training data: the text, and {"entities": [(start, end, label)]}.
 TrainingData = list[tuple[str, dict[str, list[tuple[int, int, str]]]]]
@@ -174,7 +174,7 @@ class ModelTrainer:
             raise NotFound("there is no trained model to save yet; call train() first")
         if Path(path).exists():
             raise InvalidInput(f"{path} is there already; name a folder that is not")
-        shutil.copytree(self._output, path)
+        shutil.copytree(self._output, path, ignore=shutil.ignore_patterns(BEFORE_REFIT))
         return str(path)
 
     def _base(self, examples: Iterable[Example]) -> Pipeline:

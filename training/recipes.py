@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from spacy.util import load_config
 from thinc.api import Config
 
 from config.errors import ConfigurationError
@@ -81,6 +82,16 @@ def recipe_config(recipe: str, base: Any, folder: Path, *, transformer: str) -> 
         _copy_embedding(config, base, folder / "tok2vec.bin")
     else:
         _source_components(config, folder / "base", needed_components(base.config))
+    return config
+
+
+def refit_config(best: Path, folder: Path) -> Config:
+    """The config that trains a model on, as a whole, by what lies in all.spacy; dev.spacy only has to be there."""
+    text = files("config").joinpath("spacy/finetune.cfg").read_text("utf-8")
+    config, trained = Config().from_str(text, interpolate=False), load_config(best / "config.cfg")
+    config["paths"].update(train=str(folder / "all.spacy"), dev=str(folder / "dev.spacy"), base=str(best))
+    config["nlp"].update(lang=trained["nlp"]["lang"], tokenizer=trained["nlp"]["tokenizer"])
+    _source_components(config, best, trained["nlp"]["pipeline"])
     return config
 
 

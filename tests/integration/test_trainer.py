@@ -11,6 +11,7 @@ import spacy
 from thinc.util import gpu_is_available
 
 from config.errors import ConfigurationError, ModelUnavailable, NotEnoughData, RunCancelled
+from training.base import labels_of, load_folder
 from training.evaluate import score_spans
 from training.pipeline import PipelineSpec, load_pipeline
 from training.spans import Span
@@ -89,6 +90,15 @@ def test_trainer_leaves_a_folder_that_spacy_loads(trained: tuple[PipelineSpec, P
     assert spacy.load(output).pipe_names == ["ner"]
     assert str(output.parent) not in (output / "config.cfg").read_text("utf-8")
     assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_trainer_lets_dev_texts_train_at_the_end(trained: tuple[PipelineSpec, Path, list[Progress]]) -> None:
+    """What serves has trained on the dev texts too; what it was before lies beside it, for a later training."""
+    _, output, _ = trained
+    before, after = load_folder(output / "before-refit"), load_folder(output)
+    assert labels_of(before) == labels_of(after)
+    assert before.get_pipe("ner").to_bytes() != after.get_pipe("ner").to_bytes()
+    assert str(output.parent) not in (output / "before-refit" / "config.cfg").read_text("utf-8")
 
 
 def test_trainer_returns_a_spec_that_serves(trained: tuple[PipelineSpec, Path, list[Progress]]) -> None:
