@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--draws", type=int, default=20, help="test parts drawn for each pair and size")
     parser.add_argument("--base-model", default="en_core_web_sm")
+    parser.add_argument("--max-epochs", type=int, default=30)
     parser.add_argument(
         "--keep", type=Path, help="folder for each model's counts, which the next call takes from there"
     )
@@ -69,7 +70,7 @@ def measure_models(options: argparse.Namespace) -> dict[str, Counts]:
             if kept and kept.is_file():
                 found[name] = np.load(kept)
                 continue
-            found[name] = _measure(order, size, test, labels, seed, options.base_model)
+            found[name] = _measure(order, size, test, labels, seed, options)
             print(f"{name}: F1 {overall(found[name]):.3f}", file=sys.stderr, flush=True)  # noqa: T201 (a long wait)
             if kept:
                 np.save(kept, found[name])
@@ -77,12 +78,17 @@ def measure_models(options: argparse.Namespace) -> dict[str, Counts]:
 
 
 def _measure(
-    order: Sequence[Example], size: int, test: Sequence[Example], labels: tuple[str, ...], seed: int, base: str
+    order: Sequence[Example],
+    size: int,
+    test: Sequence[Example],
+    labels: tuple[str, ...],
+    seed: int,
+    options: argparse.Namespace,
 ) -> Counts:
     train, dev = order[:size], order[size : size + max(15, size // 5)]
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "model"
-        plan = TrainingPlan(base, "en", labels, seed)
+        plan = TrainingPlan(options.base_model, "en", labels, seed, options.max_epochs)
         spec = train_pipeline(train, dev, plan=plan, output=output, on_progress=lambda _: None)
         predictions = load_pipeline(spec, output).predict([example.text for example in test])
     return count_texts([e.spans for e in test], [[s.span for s in p.spans] for p in predictions], labels)
