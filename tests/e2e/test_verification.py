@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -35,14 +36,14 @@ def project(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def api(system: RunningSystem) -> httpx.Client:
+def api(system: RunningSystem) -> Iterator[httpx.Client]:
     """An application with a token."""
     said = system.spanloop("tokens", "create", "--name", "verification", "--role", "reviewer")
     token = re.search(r"spanloop_\S+", said)
     assert token is not None
-    return httpx.Client(
-        base_url=f"{system.url}/api/discovery/ml/", headers={"Authorization": f"Bearer {token.group()}"}, timeout=30
-    )
+    headers = {"Authorization": f"Bearer {token.group()}"}
+    with httpx.Client(base_url=f"{system.url}/api/discovery/ml/", headers=headers, timeout=30) as client:
+        yield client
 
 
 def test_feedback_is_mended_by_mouse_and_comes_out_verified(
@@ -89,7 +90,7 @@ def test_feedback_is_mended_by_mouse_and_comes_out_verified(
     assert example["id"] == answer.json()["training_data_id"]
     assert [(e["text"], e["sublabel"]) for e in example["entities"]] == [(PERSON, "PERSON"), (BADGE, "BADGE")]
     stats = api.get("feedback/stats/", params={"project": project.id}).raise_for_status().json()
-    assert (stats["total_feedback"], stats["incorrect_classifications"], stats["on_proposals"]) == (1, 1, 1)
+    assert (stats["total_feedback"], stats["incorrect_classifications"], stats["on_proposals"]) == (2, 1, 1)
     system.wait_for("the mark to go", lambda: "to_verify" not in _data(project, task.id)["spanloop"].split())
 
 
