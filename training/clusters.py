@@ -25,7 +25,7 @@ def find_centres(texts: Sequence[str], count: int, *, seed: int) -> Vectors:
     from sklearn.cluster import MiniBatchKMeans  # takes seconds and 100 MB, which only a refresh should pay
 
     vectors = vectorize(texts)
-    different = len({row.tobytes() for row in vectors.toarray()}) if len(texts) <= count * 100 else count
+    different = len({row.tobytes() for row in vectors.toarray()})
     found = MiniBatchKMeans(min(count, different), random_state=seed, n_init=3, batch_size=1024).fit(vectors)
     return np.asarray(found.cluster_centers_, dtype=np.float32)
 

@@ -105,9 +105,9 @@ class BrowserAnnotator:
         self._text.wait_for()
 
     def rows_of_tab(self, project_id: int, tab_id: int, texts: Sequence[str], *, count: int) -> list[str]:
-        """Open a tab of the Data Manager; those of the texts that stand in its rows, from the top down.
+        """Open a tab of the Data Manager; those of the project's texts that stand in its rows, from the top down.
 
-        Waits until there are so many.
+        Waits until there are `count`.
         """
         self._page.goto(f"{self._url}/projects/{project_id}/data?tab={tab_id}")
         cells = {text: self._page.get_by_text(text, exact=True).first for text in texts}
@@ -116,7 +116,7 @@ class BrowserAnnotator:
             places = {text: cell.bounding_box() for text, cell in cells.items() if cell.is_visible()}
             return sorted((text for text, box in places.items() if box), key=lambda text: places[text]["y"])  # type: ignore[index]
 
-        self._page.get_by_text(re.compile(r"Tasks:\s*\d+")).first.wait_for()
+        self._page.get_by_text(re.compile(rf"Tasks:\s*{count}\s*/\s*{len(texts)}")).first.wait_for()
         self._wait(lambda: len(shown()) == count)
         return shown()
 
