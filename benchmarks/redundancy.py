@@ -1,4 +1,4 @@
-"""How alike the texts are that come up one after the other: at random, by score alone, and with clusters.
+"""How alike the texts are that come up one after the other: at random, by score alone, with clusters.
 
 `python -m benchmarks.redundancy FILE.jsonl --language en`: scores are those of a new project's version 0, and Label
 Studio's order is followed: least solved cluster first, within it the lowest score. For each of the first texts the
@@ -104,8 +104,9 @@ def main() -> None:
     ways = {
         "at random": random.Random(1).sample(range(len(texts)), most),
         "by score alone": serve(order(0), most),
+        "duplicates sunk": serve(order(0, sink=True), most),
         "with clusters": serve(order(most * 2), most),
-        "and duplicates sunk": serve(order(most * 2, sink=True), most),
+        "with both": serve(order(most * 2, sink=True), most),
     }
     sys.stdout.write(f"{'served':<20}{'texts':>6}{'mean':>8}{'90th':>8}{'near-duplicates':>17}\n")
     for name, served in ways.items():
