@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_backend.cli.session import Session
+from training.confusion import MISSED, SPURIOUS
 from training.evaluate import LabelScores, Scores
 from training.judging import Comparison
 
 Metrics = Mapping[str, Any]
 Row = dict[str, Any]
 SHOWN_CELLS = 30
+WIDEST_TABLE = 8
 
 
 def overall_figures(metrics: Metrics) -> Row:
@@ -66,6 +68,18 @@ def confusion_rows(metrics: Metrics) -> list[Row]:
     return sorted(rows, key=lambda row: (-row["spans"], row["gold"], row["predicted"]))
 
 
+def confusion_table(metrics: Metrics) -> list[Row]:
+    """Gold labels down, predicted ones across, with what was missed and what was made up; none for many labels."""
+    table = metrics.get("confusion", {})
+    columns = sorted({predicted for row in table.values() for predicted in row} - {MISSED})
+    if not table or len(columns) > WIDEST_TABLE:
+        return []
+    return [
+        {"gold": gold, **{column: table[gold].get(column, 0) for column in (*columns, MISSED)}}
+        for gold in sorted(table, key=lambda name: (name == SPURIOUS, name))
+    ]
+
+
 def worst_rows(metrics: Metrics, link: Callable[[int], str]) -> list[Row]:
     """The texts with the most wrong spans, by their tasks; `link` gives a task's page."""
     return [
@@ -86,7 +100,7 @@ def show_figures(session: Session, metrics: Metrics, link: Callable[[int], str])
         session.show_pairs("on the test texts", overall)
     tables = (
         ("by label", label_rows(metrics)),
-        ("mistakes", confusion_rows(metrics)[:SHOWN_CELLS]),
+        ("what was taken for what", confusion_table(metrics) or confusion_rows(metrics)[:SHOWN_CELLS]),
         ("texts with the most wrong spans", worst_rows(metrics, link)),
     )
     for title, rows in tables:
@@ -101,6 +115,7 @@ def figures_as_json(metrics: Metrics, link: Callable[[int], str]) -> Row:
         "overall": overall_figures(metrics),
         "labels": label_rows(metrics),
         "mistakes": confusion_rows(metrics),
+        "confusion": metrics.get("confusion", {}),
         "worst": worst_rows(metrics, link),
     }
 
