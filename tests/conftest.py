@@ -16,6 +16,13 @@ __all__ = ["redis_server", "redis_url"]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let two workers share the tests out file by file, the ones with the whole system as one, since it is one."""
+    for item in items:
+        whole = "tests/e2e" if item.path.parent.name == "e2e" else item.path.name
+        item.add_marker(pytest.mark.xdist_group(whole))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """End with each reason for skipping, and how many tests of which suite it took."""
     skipped: Counter[tuple[str, str]] = Counter()
