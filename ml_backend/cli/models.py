@@ -35,7 +35,8 @@ def list_models(context: typer.Context, project_id: ProjectId = None, as_json: A
     session = session_of(context)
     project = session.find_project(project_id)
     with session.services.store.read() as uow:
-        rows = [summarize_model(model, project) for model in uow.models.of_project(project.id)]
+        found = [summarize_model(model, project) for model in uow.models.of_project(project.id)]
+    rows = found if as_json else [_in_one_line(row) for row in found]
     session.show(rows, as_json=as_json, nothing=f"Project {project.id} has no version.")
 
 
@@ -164,6 +165,13 @@ def summarize_model(model: MLModel, project: Project) -> dict[str, Any]:
         "verdict": (model.verdict or {}).get("kind"),
         "trained": model.trained_at or model.created_at,
     }
+
+
+def _in_one_line(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a narrow terminal: one column says what the version is just now."""
+    roles = [role for role in ("live", "challenger", "announced") if row[role]]
+    kept = {name: value for name, value in row.items() if name not in ("version", "live", "challenger", "announced")}
+    return {"version": row["version"], "is": ", ".join(roles), **kept}
 
 
 def describe_model(model: MLModel, project: Project) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from ml_backend.simulation.plan import SimulationPlan, Strategy
+from ml_backend.simulation.plan import LIVE_STRATEGIES, SimulationPlan, Strategy
 from ml_backend.simulation.play import OpenProject
 from ml_backend.simulation.served import ServedPipelines
 from ml_backend.simulation.stage import LiveStage, free_title
@@ -57,7 +57,7 @@ def opened(stage: LiveStage, loop: Loop, strategy: Strategy = Strategy.RANDOM) -
 
 def test_each_strategy_has_its_queue(stage: LiveStage, loop: Loop) -> None:
     """Uncertainty uses Label Studio's own queue over our scores, random the order of import."""
-    found = [stage.open_project(plan_of(), strategy, 1).id for strategy in Strategy]
+    found = [stage.open_project(plan_of(), strategy, 1).id for strategy in LIVE_STRATEGIES]
     assert [loop.fake.projects[project].sampling for project in found] == [
         "Uncertainty sampling",
         "Sequential sampling",
