@@ -285,7 +285,7 @@ def test_a_late_annotation_of_a_lost_task_is_let_go(loop: Loop) -> None:
 
 @pytest.mark.parametrize(
     ("data", "problem"),
-    [({}, "no text under 'text'"), ({"text": 5}, "no text under 'text'"), ({"text": "a\x00b"}, "NUL")],
+    [({}, "no text under 'text'"), ({"text": 5}, "no text under 'text'"), ({"text": "a\x00b"}, "U+0000")],
 )
 def test_a_task_without_a_usable_text_is_kept_with_its_problem(loop: Loop, data: dict[str, Any], problem: str) -> None:
     """It is reported, and neither it nor its annotation breaks anything."""
