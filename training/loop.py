@@ -23,10 +23,12 @@ from training.recipes import forget_paths, recipe_config, refit_config
 # Without dev texts there is nothing to stop by: this many updates, in whole epochs.
 STEPS_WITHOUT_DEV = 200
 # An update takes so many words that an epoch has about so many updates, within limits: few texts need many small steps.
-STEPS_AN_EPOCH = 16
+STEPS_AN_EPOCH = 40
 FEWEST_WORDS, MOST_WORDS = 60, 600
 # Evaluations without a better one before training stops.
-PATIENCE = 8
+PATIENCE = 6
+# A training with a dev part ends after so many updates at the latest, but not within so few epochs.
+ENOUGH_STEPS, FEWEST_EPOCHS = 600, 10
 # At the end the dev texts train too, in so many passes at a rate that changes little.
 REFIT_EPOCHS, REFIT_RATE = 3, 0.0005
 NEVER = 10**6
@@ -93,7 +95,8 @@ def _config(job: Job) -> Config:
         training["dropout"] = job.plan.dropout
     job.steps_per_epoch = sum(1 for _ in minibatch_by_words(job.train.docs, size=words))
     training["logger"] = {"@loggers": PROGRESS_LOGGER}
-    job.epochs = training["max_epochs"] = job.plan.max_epochs
+    enough = max(FEWEST_EPOCHS, math.ceil(ENOUGH_STEPS / job.steps_per_epoch))
+    job.epochs = training["max_epochs"] = min(job.plan.max_epochs, enough)
     rate = training["optimizer"]["learn_rate"]
     if isinstance(rate, dict):
         rate["total_steps"] = job.epochs * job.steps_per_epoch

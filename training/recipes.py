@@ -35,8 +35,7 @@ def check_recipe(wanted: str) -> str:
 
 
 def choose_recipe(wanted: str, base: Any, *, hindrance: str) -> str:
-    """The recipe to train by; for "auto": blank for a base without recognizer, finetune where its embedding layer is
-    shared with other components, warm otherwise.
+    """The recipe to train by; for "auto": finetune for a base with a recognizer, blank for one without.
 
     `hindrance` says why the live version cannot be trained on; empty where it can. Raises ConfigurationError for an
     unknown recipe, or one that there are no parts for.
@@ -44,7 +43,7 @@ def choose_recipe(wanted: str, base: Any, *, hindrance: str) -> str:
     check_recipe(wanted)
     has_recognizer = find_recognizer(base) is not None
     if wanted == AUTO:
-        return ("finetune" if _is_shared(base) else "warm") if has_recognizer else "blank"
+        return "finetune" if has_recognizer else "blank"
     if wanted == "continue" and hindrance:
         raise ConfigurationError(f"recipe 'continue' trains the live version on, but {hindrance}; take auto")
     if wanted == "transformer" and find_spec("spacy_transformers") is None:

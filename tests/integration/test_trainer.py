@@ -233,7 +233,7 @@ def test_trainer_with_a_missing_base_or_recipe_leaves_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("recipe", ["auto", "finetune"])
+@pytest.mark.parametrize("recipe", ["auto", "warm"])
 def test_trainer_builds_on_a_base_model(tmp_path: Path, recipe: str) -> None:
     """From a base with a recognizer the project's labels are learnt too, under whatever name the recipe trains them."""
     output = tmp_path / "model"
@@ -244,7 +244,7 @@ def test_trainer_builds_on_a_base_model(tmp_path: Path, recipe: str) -> None:
         output=output,
         on_progress=ignore,
     )
-    assert spec.training["recipe"] == {"auto": "warm"}.get(recipe, recipe)
+    assert spec.training["recipe"] == {"auto": "finetune"}.get(recipe, recipe)
     assert set(spec.label_mapping.values()) == set(LABELS)
     assert spacy.load(output).pipe_names == ["ner"]
     assert str(tmp_path) not in (output / "config.cfg").read_text("utf-8")
