@@ -1,7 +1,7 @@
 """Clusters of the pool, and what is on its way into Label Studio's queue
 
-Revision ID: 0050
-Revises: 0010
+Revision ID: 0003
+Revises: 0002
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from training.store.database import BIG_ID, JSON_DOCUMENT, UtcDateTime
 
-revision = "0050"
-down_revision = "0010"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """What audits of annotations found
 
-Revision ID: 0051
-Revises: 0012
+Revision ID: 0007
+Revises: 0006
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from training.store.database import BIG_ID, JSON_DOCUMENT, UtcDateTime
 
-revision = "0051"
-down_revision = "0012"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """An index of the tasks whose data shows other marks than they are to carry
 
-Revision ID: 0013
-Revises: 0051
+Revision ID: 0008
+Revises: 0007
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0051"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

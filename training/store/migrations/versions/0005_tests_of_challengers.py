@@ -1,7 +1,7 @@
 """Tests of challengers against the live version
 
-Revision ID: 0020
-Revises: 0011
+Revision ID: 0005
+Revises: 0004
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from training.store.database import BIG_ID, JSON_DOCUMENT, UtcDateTime
 
-revision = "0020"
-down_revision = "0011"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

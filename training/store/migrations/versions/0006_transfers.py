@@ -1,7 +1,7 @@
 """Imports and exports over the API
 
-Revision ID: 0012
-Revises: 0020
+Revision ID: 0006
+Revises: 0005
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from training.store.database import BIG_ID, JSON_DOCUMENT, UtcDateTime
 
-revision = "0012"
-down_revision = "0020"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Proposals on their way to Label Studio
 
-Revision ID: 0011
-Revises: 0050
+Revision ID: 0004
+Revises: 0003
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from training.store.database import BIG_ID, UtcDateTime
 
-revision = "0011"
-down_revision = "0050"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
