@@ -16,6 +16,8 @@ __all__ = ["redis_server", "redis_url"]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+# First, since pytest-xdist reads the marks in its own hook of that name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let two workers share the tests out file by file, the ones with the whole system as one, since it is one."""
     for item in items:
