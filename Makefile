@@ -27,7 +27,7 @@ demo: install ## Watch the loop learn from generated texts, against the system t
 
 .PHONY: test
 test: lint install-label-studio test-tools ## Everything CI checks: lint, then all tests
-	$(PYTEST) -n 2 --dist loadgroup tests/e2e tests/unit tests/contract tests/integration $(ARGS)
+	$(PYTEST) -n 2 --dist loadscope --no-loadscope-reorder tests/e2e tests/unit tests/contract tests/integration $(ARGS)
 
 .PHONY: test-unit
 test-unit: install ## The pure rules, in seconds

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.live.redis import redis_server, redis_url
 
@@ -14,15 +16,20 @@ __all__ = ["redis_server", "redis_url"]
 
 # As `spanloop up` sets it for its processes; read when a test first loads a pipeline.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Each of them shares what takes long to start, and some of their tests go on where the one before ended.
+ONE_SYSTEM = ("tests/e2e", "tests/contract")
 
 
-# First, since pytest-xdist reads the marks in its own hook of that name.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two workers share the tests out file by file, the ones with the whole system as one, since it is one."""
-    for item in items:
-        whole = "tests/e2e" if item.path.parent.name == "e2e" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(whole))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Let two workers share the tests out file by file; suites that start a system go to one worker as a whole."""
+    return _ByFileOrSystem(config, log)
+
+
+class _ByFileOrSystem(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        suite = str(PurePosixPath(file).parent)
+        return suite if suite in ONE_SYSTEM else file
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
