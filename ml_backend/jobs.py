@@ -48,6 +48,8 @@ PROPOSED_AT_A_TIME = 500
 # Each is a write of its own, and the queue has other work.
 MARKED_AT_A_TIME = 300
 NOTIFY_SECONDS = 180
+ANSWERS_KEPT = timedelta(days=7)
+"""How long a request under an idempotency key may be repeated."""
 CHALLENGE_EVERY = timedelta(seconds=10)
 
 
@@ -105,6 +107,7 @@ def tick(services: Services) -> None:
     _tend_runs(services)
     _tend_transfers(services)
     _tell_of_runs(services)
+    tidy(services)
     for project in projects:
         _tend_project(services, project)
 
@@ -125,14 +128,21 @@ def _tend_runs(services: Services) -> None:
 
 
 def _tend_transfers(services: Services) -> None:
-    now = utc_now()
-    with services.store.write() as uow:
-        due = uow.transfers.due(now)
-        clean = uow.schedule.claim("transfer-files", 0, every=timedelta(days=1), now=now)
-        uow.commit()
+    with services.store.read() as uow:
+        due = uow.transfers.due(utc_now())
     for transfer_id in due:
         ring(services, "transfer", transfer_id)
-    if clean:
+
+
+def tidy(services: Services) -> None:
+    """Once a day, let go of answers that were kept for repeated requests, and of the files of old transfers."""
+    now = utc_now()
+    with services.store.write() as uow:
+        due = uow.schedule.claim("transfer-files", 0, every=timedelta(days=1), now=now)
+        if due:
+            uow.answers.forget(now - ANSWERS_KEPT)
+        uow.commit()
+    if due:
         drop_old_files(services)
 
 

@@ -150,6 +150,7 @@ def _count(report: ImportReport) -> dict[str, Any]:
         "proposals": report.proposals,
         "verified": report.verified,
         "known": report.known,
+        "spans_added": report.spans_added,
         "rejected": len(report.rejected),
     }
 

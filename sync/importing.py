@@ -16,9 +16,10 @@ from config.log import get_logger
 from sync.client import LabelStudio
 from sync.reconcile import reconcile
 from sync.task_making import TaskMaker, find_announced
-from training.formats.rows import RejectedRow, Row
+from sync.verifying import verify_text
+from training.formats.rows import LONGEST_VALUE, RejectedRow, Row
 from training.proposals import record_proposal
-from training.spans import Span, hash_text
+from training.spans import Span, find_problems, hash_text
 from training.store.tables.examples import Source
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
@@ -42,13 +43,26 @@ SHOWN_LABELS = 30
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of the rows: imported (with proposed spans, verified), known before, or left out with the reason."""
+    """What became of the rows: imported (with proposed spans, verified), known before, or left out with the reason.
+
+    Of the known texts, `spans_added` had no spans that the import could not better: they are proposed or verified now.
+    """
 
     imported: int = 0
     proposals: int = 0
     verified: int = 0
     known: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
+    spans_added: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Usable rows up to a line: texts that are new, and spans for tasks that are there already."""
+
+    new: list[Row]
+    added: list[Row]
+    line: int
 
 
 def import_rows(
@@ -62,11 +76,12 @@ def import_rows(
     on_progress: OnProgress = lambda _: None,
     on_rejected: OnRejected = lambda _: None,
 ) -> ImportReport:
-    """Import rows as tasks, in their order; a text that is a task of the project already is left out.
+    """Import rows as tasks, in their order; a text that is a task of the project already makes no second one.
 
-    Spans come in as proposals, or with `verified` as annotations. A row with a label that the project does not have
-    is rejected. Raises NotFound for an unknown project; where Label Studio fails on the way, its error says how many
-    texts went in, and the same import run again goes on from there.
+    Spans come in as proposals, or with `verified` as annotations. A task that is there already gets them where nobody
+    has said anything of its text yet, and with `verified` also in place of a proposal. A row with a label that the
+    project does not have is rejected. Raises NotFound for an unknown project; where Label Studio fails on the way, its
+    error says how many texts went in, and the same import run again goes on from there.
     """
     _pull(store, client, project_id, clock)
     work = _Import(store, client, project_id, verified=verified, clock=clock, on_rejected=on_rejected)
@@ -79,7 +94,7 @@ def import_rows(
                 "goes on with the rest",
                 **error.details,
             ) from error
-        on_progress(batch[-1].line)
+        on_progress(batch.line)
     log.info("imported", project_id=project_id, imported=work.report.imported, known=work.report.known)
     return work.report
 
@@ -131,15 +146,14 @@ class _Import:
         self._seen: set[str] = set()
         self.report = ImportReport()
 
-    def sort_out(self, rows: Iterable[Row | RejectedRow]) -> Iterator[list[Row]]:
-        """Batches of rows that are usable and new; the others are counted."""
+    def sort_out(self, rows: Iterable[Row | RejectedRow]) -> Iterator[_Batch]:
+        """Batches of rows that are usable and bring something new; the others are counted."""
         batch: list[Row] = []
         characters = 0
         for row in rows:
             usable = self._resolve_labels(row) if isinstance(row, Row) else row
             if isinstance(usable, RejectedRow):
-                self.report.rejected.append(usable)
-                self._on_rejected(usable)
+                self._reject(usable)
                 continue
             if batch and (len(batch) >= BATCH or characters + len(usable.text) > LARGEST_BATCH_CHARS):
                 yield from self._keep_new(batch)
@@ -157,43 +171,72 @@ class _Import:
         found = {Span(span.start, span.end, leaves[span.label] or span.label) for span in row.spans}
         return replace(row, spans=tuple(sorted(found)))
 
-    def _keep_new(self, batch: list[Row]) -> Iterator[list[Row]]:
+    def _keep_new(self, batch: list[Row]) -> Iterator[_Batch]:
         hashes = {row.line: hash_text(row.text) for row in batch}
+        wanted = set(hashes.values())
         with self._store.read() as uow:
-            known = uow.texts.known_hashes(self._project.id, set(hashes.values()))
-        new = []
+            known = uow.texts.known_hashes(self._project.id, wanted)
+            settled = uow.examples.settled_hashes(self._project.id, wanted & known, proposals=not self._verified)
+        found = _Batch([], [], batch[-1].line if batch else 0)
         for row in batch:
-            if hashes[row.line] in known or hashes[row.line] in self._seen:
-                self.report.known += 1
-            else:
-                self._seen.add(hashes[row.line])
-                new.append(row)
-        if new:
-            yield new
+            text_hash = hashes[row.line]
+            again = text_hash in self._seen
+            self._seen.add(text_hash)
+            if text_hash not in known and not again:
+                found.new.append(row)
+                continue
+            self.report.known += 1
+            if not again and text_hash not in settled and self._can_add(row):
+                found.added.append(row)
+        if found.new or found.added:
+            yield found
 
-    def bring_in(self, batch: list[Row]) -> None:
-        """Put a batch into the store as proposals, into Label Studio as tasks, and mirror those."""
+    def bring_in(self, batch: _Batch) -> None:
+        """Put a batch into the store as proposals, into Label Studio as tasks or annotations, and mirror those."""
         assert self._client is not None, "only a check works without Label Studio"
         version = self._keep_proposals(batch)
-        maker = TaskMaker(self._store, self._client, self._project, clock=self._clock)
-        maker.make_tasks(batch, version, verified=self._verified)
+        if batch.new:
+            maker = TaskMaker(self._store, self._client, self._project, clock=self._clock)
+            maker.make_tasks(batch.new, version, verified=self._verified)
         self.count(batch)
+        if self._verified:
+            for row in batch.added:
+                self._verify(self._client, row)
 
-    def count(self, batch: list[Row]) -> None:
+    def _verify(self, client: LabelStudio, row: Row) -> None:
+        spans = row.spans or ()
+        verify_text(self._store, client, self._project.id, row.text, spans, starred=True, clock=self._clock)
+
+    def _can_add(self, row: Row) -> bool:
+        """Whether the row has spans for a task that is there; a reviewer's must be fit to train on."""
+        faults = find_problems(row.text, row.spans or (), self._project.labels) if self._verified else ()
+        if faults:
+            self._reject(RejectedRow(row.line, f"{faults[0].problem}: {faults[0].detail}", row.text[:LONGEST_VALUE]))
+        return row.spans is not None and not faults
+
+    def _reject(self, row: RejectedRow) -> None:
+        self.report.rejected.append(row)
+        self._on_rejected(row)
+
+    def count(self, batch: _Batch) -> None:
         """Count a batch as imported."""
-        with_spans = sum(row.spans is not None for row in batch)
-        self.report.imported += len(batch)
+        with_spans = sum(row.spans is not None for row in batch.new)
+        self.report.imported += len(batch.new)
         self.report.proposals += 0 if self._verified else with_spans
         self.report.verified += with_spans if self._verified else 0
+        self.report.spans_added += len(batch.added)
 
-    def _keep_proposals(self, batch: list[Row]) -> MLModel:
+    def _keep_proposals(self, batch: _Batch) -> MLModel:
         """Note what is proposed; gives the version that Label Studio is told of at this moment."""
+        # Tasks that are there already show their proposals by `sync.proposing`, at once.
+        holds = [(row, OURS_FOR) for row in batch.new]
+        holds += [(row, OURS_FOR if self._verified else timedelta(0)) for row in batch.added]
         with self._store.write() as uow:
             project = uow.projects.lock(self._project.id)
-            for row in batch:
+            for row, hold in holds:
                 if row.spans is not None:
                     record_proposal(
-                        uow, project, row.text, row.spans, source=Source.IMPORTED, now=self._clock(), hold=OURS_FOR
+                        uow, project, row.text, row.spans, source=Source.IMPORTED, now=self._clock(), hold=hold
                     )
             version = find_announced(uow, project)
             uow.commit()

@@ -26,20 +26,27 @@ Clock = Callable[[], datetime]
 
 
 def verify_text(
-    store: Store, client: LabelStudio, project_id: int, text: str, spans: Sequence[Span], *, clock: Clock
+    store: Store,
+    client: LabelStudio,
+    project_id: int,
+    text: str,
+    spans: Sequence[Span],
+    *,
+    starred: bool = False,
+    clock: Clock,
 ) -> None:
     """Submit these spans for a text in Label Studio, and take the annotation in; the text may be a new one.
 
-    Where the verification rule asks for more than a submit, the annotation is starred. Raises SpanInvalid for spans
-    that cannot be trained on, LabelStudioUnavailable and LabelStudioError where the annotation could not be made.
+    Where the verification rule asks for more than a submit, the annotation is `starred` in any case. Raises SpanInvalid
+    for spans that cannot be trained on, LabelStudioUnavailable and LabelStudioError where it could not be made.
     """
     with store.read() as uow:
         project = uow.projects.get(project_id)
         known = uow.texts.find_text(project_id, hash_text(text))
         tasks = uow.texts.tasks_of_text(known.id) if known is not None else ()
     regions = _regions(project, text, spans)
-    starred = parse_settings(project.settings).rule.by is not VerifiedBy.SUBMITTED
-    task_id = _annotate(client, project, text, tasks, {"result": regions, "ground_truth": starred})
+    star = starred or parse_settings(project.settings).rule.by is not VerifiedBy.SUBMITTED
+    task_id = _annotate(client, project, text, tasks, {"result": regions, "ground_truth": star})
     _take_in(store, client, project, task_id, clock=clock)
 
 

@@ -12,6 +12,7 @@ from training.store.unit_of_work import Store, UnitOfWork
 
 CONTRIBUTOR_KIND = "token"
 USE_NOTED_EVERY = timedelta(minutes=1)
+SMALLEST_BODY = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Caller:
     role: Role
     contributor_id: int
     requests_per_minute: int | None
+    body_bytes: int | None
 
 
 def admit(store: Store, token: str, *, now: datetime) -> Caller:
@@ -38,19 +40,29 @@ def admit(store: Store, token: str, *, now: datetime) -> Caller:
         with store.write() as uow:
             uow.tokens.note_use(row.id, now=now, unless_since=now - USE_NOTED_EVERY)
             uow.commit()
-    return Caller(row.id, row.name, Role(row.role), row.contributor_id, row.requests_per_minute)
+    return Caller(row.id, row.name, Role(row.role), row.contributor_id, row.requests_per_minute, row.body_bytes)
 
 
 def create_token(
-    uow: UnitOfWork, name: str, role: Role, *, secret: str, requests_per_minute: int | None = None, now: datetime
+    uow: UnitOfWork,
+    name: str,
+    role: Role,
+    *,
+    secret: str,
+    requests_per_minute: int | None = None,
+    body_bytes: int | None = None,
+    now: datetime,
 ) -> str:
     """Make a token from 256 random bits in text; it is given back once, and only its hash is kept.
 
-    A token made under the name of a revoked one is the same contributor. Raises Conflict where the name is in use.
+    Its limits, where it has some, stand in place of the installation's. A token made under the name of a revoked one
+    is the same contributor. Raises Conflict where the name is in use.
     """
     check_token_name(name)
     if requests_per_minute is not None and requests_per_minute < 1:
         raise InvalidInput(f"{requests_per_minute} requests a minute is too few; give 1 or more")
+    if body_bytes is not None and body_bytes < SMALLEST_BODY:
+        raise InvalidInput(f"a body of {body_bytes} bytes is too small; give {SMALLEST_BODY} or more")
     if uow.tokens.by_name(name) is not None:
         raise Conflict(f"a token {name!r} is in use; take another name, or `spanloop tokens revoke` it first")
     token = write_token(secret)
@@ -61,6 +73,7 @@ def create_token(
             hash=hash_token(token),
             contributor_id=uow.projects.contributor(CONTRIBUTOR_KIND, name, name).id,
             requests_per_minute=requests_per_minute,
+            body_bytes=body_bytes,
             created_at=now,
             last_used_at=None,
             revoked_at=None,

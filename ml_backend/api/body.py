@@ -54,7 +54,8 @@ async def read_bounded(request: Request, limit: int) -> bytes:
             break
     if size > limit:
         raise PayloadTooLarge(
-            f"the body is over {limit} bytes; send less at a time (SPANLOOP_API_BODY_BYTES sets the limit)"
+            f"the body is over {limit} bytes, the limit of this token; send less at a time (SPANLOOP_API_BODY_BYTES "
+            "sets the limit, or --body-bytes that of a new token)"
         )
     return b"".join(parts)
 

@@ -61,7 +61,8 @@ class GuardedRoute(APIRoute):
             _refuse_unknown(request, parameters)
             checked = CheckedRequest(request.scope, request.receive)
             if takes_body:
-                await checked.load(services_of(request).settings.api_body_bytes)
+                caller: Caller = request.state.caller
+                await checked.load(caller.body_bytes or services_of(request).settings.api_body_bytes)
             response = await handle(checked)
             response.headers.update(request.state.rate_headers)
             return response

@@ -94,7 +94,13 @@ class ImportCounts(BaseModel):
     imported: int = Field(description="Texts that became tasks.", examples=[120])
     proposals: int = Field(description="Those of them with proposed spans.", examples=[100])
     verified: int = Field(description="Those of them that are verified.", examples=[0])
-    known: int = Field(description="Texts that were tasks already, and were left out.", examples=[4])
+    known: int = Field(description="Texts that were tasks already, and made no second one.", examples=[4])
+    spans_added: int = Field(
+        0,
+        description="Those of them that nobody had said anything of: the spans are proposed, or verified, on the task "
+        "that is there.",
+        examples=[1],
+    )
     rejected: int = Field(description="Rows that cannot be used.", examples=[1])
 
 
@@ -118,7 +124,8 @@ class ImportPage(Page):
 def import_texts(body: ImportRequest, caller: CallerDep, services: ServicesDep, later: BackgroundTasks) -> Import:
     """Import texts with spans that annotators verify, or verified ones.
 
-    Texts that are tasks already are left out, so that the same file again adds nothing. A row that cannot be used
+    Texts that are tasks already make no second one, and get the spans where nobody has said anything of them yet, so
+    that the same file again adds nothing. A row that cannot be used
     stands with its line, its reason and the value in the import's rejects. A file over the limit of bodies goes in
     by `spanloop import`, or in several imports.
     """

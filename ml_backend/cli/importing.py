@@ -120,8 +120,11 @@ def summarize(report: ImportReport, project_id: int, *, dry_run: bool, unit: str
         what += f", {report.proposals} with proposed spans"
     if report.verified:
         what += f", {report.verified} of them verified"
+    known = f"{report.known} {'was' if report.known == 1 else 'were'} there already"
+    if report.spans_added:
+        known += f", {report.spans_added} of which {'would get' if dry_run else 'got'} the file's spans"
     rest = [
-        f"{report.known} {'was' if report.known == 1 else 'were'} there already" if report.known else "",
+        known if report.known else "",
         f"{_count(len(report.rejected), unit)} could not be used" if report.rejected else "",
     ]
     return "; ".join([what, *filter(None, rest)]) + "."

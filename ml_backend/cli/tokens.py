@@ -10,7 +10,7 @@ import typer
 from ml_backend.bootstrap import utc_now
 from ml_backend.cli.session import AsJson, session_of
 from training.access import parse_role
-from training.admission import create_token
+from training.admission import SMALLEST_BODY, create_token
 from training.store.tables.access import ApiToken
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, list and revoke tokens for the REST API.")
@@ -26,6 +26,12 @@ def create(
         int | None,
         typer.Option(help="Requests a minute, where it is not to be the setting's api_requests_per_minute.", min=1),
     ] = None,
+    body_bytes: Annotated[
+        int | None,
+        typer.Option(
+            help="Largest body in bytes, where it is not to be the setting's api_body_bytes.", min=SMALLEST_BODY
+        ),
+    ] = None,
 ) -> None:
     """Make a token and print it, once: only its hash is kept."""
     session = session_of(context)
@@ -36,6 +42,7 @@ def create(
             parse_role(role),
             secret=secrets.token_urlsafe(BYTES),
             requests_per_minute=rate,
+            body_bytes=body_bytes,
             now=utc_now(),
         )
         uow.commit()
@@ -69,6 +76,7 @@ def summarize_token(token: ApiToken) -> dict[str, Any]:
         "role": token.role,
         "user_id": token.contributor_id,
         "requests_per_minute": token.requests_per_minute,
+        "body_bytes": token.body_bytes,
         "made": token.created_at,
         "last_used": token.last_used_at,
         "revoked": token.revoked_at,

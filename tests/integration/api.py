@@ -78,17 +78,10 @@ class Api:
         self.client = httpx.Client(timeout=60)
         self.token = self.make_token("john.doe", Role.ADMIN)
 
-    def make_token(self, name: str, role: Role, *, requests_per_minute: int | None = None) -> str:
+    def make_token(self, name: str, role: Role, **limits: int) -> str:
         """A new token."""
         with self.store.write() as uow:
-            token = create_token(
-                uow,
-                name,
-                role,
-                secret=secrets.token_urlsafe(32),
-                requests_per_minute=requests_per_minute,
-                now=utc_now(),
-            )
+            token = create_token(uow, name, role, secret=secrets.token_urlsafe(32), now=utc_now(), **limits)
             uow.commit()
         return token
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +84,19 @@ def test_api_docs_workflow_runs(sqlite_api: Api, monkeypatch: pytest.MonkeyPatch
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "1 results were wrong" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_api_docs_shell_runs(sqlite_api: Api) -> None:
+    """The commands of the page run as they stand."""
+    (script,) = [block for kind, _, block in BLOCKS if kind == "sh"]
+    address = str(sqlite_api.client.base_url).rstrip("/")
+    environment = {**os.environ, "SPANLOOP_API": address, "SPANLOOP_TOKEN": sqlite_api.token}
+    done = subprocess.run(
+        ["sh", "-e", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"total_feedback":1' in done.stdout
 
 
 def test_api_docs_page_comes_from_here_alone(sqlite_api: Api) -> None:

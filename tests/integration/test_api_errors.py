@@ -140,6 +140,15 @@ def test_api_errors_for_a_body_of_10_mb(api: Api, route: tuple[str, str, str, bo
         error_of(api.call(method, path, content=parts, headers=JSON), 413, PayloadTooLarge.code)
 
 
+def test_api_errors_over_the_tokens_own_body_limit(api: Api) -> None:
+    """A token that was made with a limit of its own is held to it, others to the installation's."""
+    small = api.make_token("small bodies", Role.INGEST, body_bytes=2_000)
+    body = {"texts": ["", "x" * 2_000]}
+    error = error_of(api.post("batch-classify/", body, token=small), 413, PayloadTooLarge.code)
+    assert "2000 bytes" in error["message"]
+    assert api.post("batch-classify/", body).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["nothing/", "feedback/nothing/", "models/0/nothing/"])
 def test_api_errors_for_a_path_that_is_not_there(api: Api, path: str) -> None:
     """An unknown path is a 404 in the same shape, outside the API too."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from ml_backend import jobs
 from ml_backend.bootstrap import utc_now
 from tests.integration.api import JOHN, SSN, TEXT, Api, error_of, feedback, paths_of
 from training.access import Role
@@ -212,6 +213,17 @@ def test_api_feedback_is_stored_once_under_its_key(api: Api) -> None:
     other = api.make_token("somebody else", Role.INGEST)
     assert api.post("feedback/", feedback(notes="other"), headers=headers, token=other).status_code == 201
     assert api.get("feedback/list/").json()["count"] == 2
+
+
+def test_api_feedback_keys_are_forgotten_after_a_week(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys do not pile up: the daily tidying lets go of old ones, and of no others."""
+    headers = {"Idempotency-Key": "order 4711"}
+    first = api.post("feedback/", feedback(), headers=headers).json()["id"]
+    jobs.tidy(api.services)
+    assert api.post("feedback/", feedback(), headers=headers).json()["id"] == first
+    monkeypatch.setattr(jobs, "utc_now", lambda: utc_now() + timedelta(days=8))
+    jobs.tidy(api.services)
+    assert api.post("feedback/", feedback(), headers=headers).json()["id"] != first
 
 
 def test_api_feedback_is_stored_once_even_when_sent_at_once(api: Api) -> None:

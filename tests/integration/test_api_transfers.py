@@ -44,7 +44,7 @@ def take_out(api: Api, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def counts(**changes: int) -> dict[str, int]:
-    return {"imported": 0, "proposals": 0, "verified": 0, "known": 0, "rejected": 0, **changes}
+    return {"imported": 0, "proposals": 0, "verified": 0, "known": 0, "spans_added": 0, "rejected": 0, **changes}
 
 
 def test_rows_become_proposals_once_and_bad_ones_are_listed(api: Api) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from config.errors import Conflict, LabelStudioUnavailable, NotFound
 from sync.importing import ImportReport, check_rows, import_rows
+from sync.proposing import show_proposals
 from tests.integration.loop import Loop
 from tests.integration.rows import span_of
 from training.formats.rows import RejectedRow, Row
@@ -74,6 +76,42 @@ def test_importing_leaves_out_tasks_that_the_store_had_not_heard_of(loop: Loop) 
     """A task whose webhook was lost is found before the import, so that its text does not go in twice."""
     loop.add_task(TEXT)
     assert figures(bring_in(loop, [PROPOSED, PLAIN])) == (1, 0, 0, 1, 0)
+    assert len(loop.fake.tasks) == 2
+
+
+def test_importing_brings_spans_to_tasks_that_had_none(loop: Loop) -> None:
+    """A task that nobody has spoken of shows the file's spans as a proposal; what was proposed once stays."""
+    bring_in(loop, [Row(1, TEXT), PLAIN])
+    task = task_of(loop, TEXT)
+    dry = check_rows(loop.store, loop.project_id, [PROPOSED, PLAIN], clock=loop.clock)
+    report = bring_in(loop, [PROPOSED, PLAIN])
+    assert figures(report) == figures(dry) == (0, 0, 0, 2, 0)
+    assert report.spans_added == dry.spans_added == 1
+    show_proposals(loop.store, cast("Any", loop.fake), loop.project_id, limit=10, clock=loop.clock)
+    assert parse_spans(task_of(loop, TEXT).proposal or []) == (ADA,)
+    assert ADA.start in [region["value"]["start"] for region in loop.fake.list_predictions(task.id)[0].result]
+    assert bring_in(loop, [Row(1, TEXT, ())]).spans_added == 0
+    assert parse_spans(task_of(loop, TEXT).proposal or []) == (ADA,)
+
+
+def test_importing_verifies_tasks_that_are_there(loop: Loop) -> None:
+    """A reviewer's import verifies what was proposed, or not spoken of, on its own task; an annotator's word stays."""
+    other = Row(3, "Ada Byron wrote this one.", (Span(0, 9, "PERSON"),))
+    mine = Row(4, "Ada Byron knows that.", ())
+    bring_in(loop, [PROPOSED, Row(3, other.text), mine])
+    loop.annotate(task_of(loop, mine.text).id, ("Ada Byron", "PERSON"))
+    loop.sync()
+    overlapping = replace(PLAIN, spans=(Span(0, 7, "PERSON"), Span(0, 10, "PERSON")))
+    bring_in(loop, [PLAIN])
+    report = bring_in(loop, [PROPOSED, other, mine, overlapping], verified=True)
+    assert (report.known, report.spans_added, [row.line for row in report.rejected]) == (4, 2, [PLAIN.line])
+    assert len(loop.fake.tasks) == 4
+    with loop.store.read() as uow:
+        assert uow.examples.count(loop.project_id).verified == 3
+        example = uow.examples.of_hash(loop.project_id, hash_text(mine.text))
+    assert example is not None
+    assert parse_spans(example.entities) == (Span(0, 9, "PERSON"),)
+    assert bring_in(loop, [PROPOSED, other, mine], verified=True).spans_added == 0
 
 
 def test_importing_takes_a_text_again_whose_task_was_deleted(loop: Loop) -> None:

@@ -100,3 +100,6 @@ def test_cli_sums_an_import_up() -> None:
     assert summarize(ImportReport(4, 0, 3, 2, []), 7, dry_run=True) == (
         "4 texts would go into project 7, 3 of them verified; 2 were there already."
     )
+    assert summarize(ImportReport(0, 0, 0, 2, [], spans_added=1), 7, dry_run=False) == (
+        "0 texts went into project 7; 2 were there already, 1 of which got the file's spans."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import DocBin
 from spacy.tokens import Span as DocSpan
+from srsly import msgpack_dumps, msgpack_loads
 
 from config.errors import InvalidInput
+from training.formats import docbin as docbin_format
 from training.formats.conll import Spacing
 from training.formats.read import READERS
 from training.formats.rows import RejectedRow, Row
@@ -170,6 +173,21 @@ def test_formats_docbin_refuses_another_file(content: bytes) -> None:
     """A file that spaCy did not write is refused as a whole."""
     with pytest.raises(InvalidInput, match="no DocBin"):
         read(content, ".spacy")
+
+
+def test_formats_docbin_refuses_what_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file that unpacks to a huge one is refused before anything of it is held."""
+    monkeypatch.setattr(docbin_format, "LARGEST_UNPACKED", 100_000)
+    with pytest.raises(InvalidInput, match="save it as several"):
+        read(zlib.compress(bytes(1_000_000)), ".spacy")
+    assert len(read(docbin(spacy.blank("en").make_doc("fine")), ".spacy")) == 1
+
+
+def test_formats_docbin_rejects_docs_whose_words_are_missing() -> None:
+    """A file that was tampered with is a reason for each doc, never a crash."""
+    content = msgpack_loads(zlib.decompress(docbin(spacy.blank("en").make_doc("zyxwv"))))
+    rows = read(zlib.compress(msgpack_dumps(content | {"strings": []})), ".spacy")
+    assert [row.line for row in rows if isinstance(row, RejectedRow)] == [1]
 
 
 def region(start: int, end: int, *labels: str, text: str | None = None, **fields: Any) -> dict[str, Any]:

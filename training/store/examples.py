@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -55,6 +55,21 @@ class Examples:
             .join(TextRow, TrainingDataset.text_id == TextRow.id)
             .where(TextRow.project_id == project_id, TextRow.hash == text_hash)
         )
+
+    def settled_hashes(self, project_id: int, hashes: Collection[str], *, proposals: bool) -> set[str]:
+        """Those of the hashes whose texts an annotator has settled, and with `proposals` those of proposals too."""
+        found: set[str] = set()
+        wanted = list(hashes)
+        for at in range(0, len(wanted), 500):
+            query = (
+                select(TextRow.hash)
+                .join(TrainingDataset, TrainingDataset.text_id == TextRow.id)
+                .where(TextRow.project_id == project_id, TextRow.hash.in_(wanted[at : at + 500]))
+            )
+            if not proposals:
+                query = query.where(TrainingDataset.annotation_id.is_not(None))
+            found.update(self._session.scalars(query))
+        return found
 
     def find(self, example_id: str) -> TrainingDataset | None:
         """The example by its id, or None."""

@@ -21,6 +21,7 @@ class ApiToken(Base):
     hash: Mapped[str] = mapped_column(String(64), unique=True)
     contributor_id: Mapped[int] = mapped_column(ForeignKey("contributor.id"))
     requests_per_minute: Mapped[int | None]
+    body_bytes: Mapped[int | None]
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
