@@ -111,7 +111,7 @@ class ProjectSettings(BaseModel):
     rehearse: bool = Field(True, description="Whether a base model that is trained on keeps its other labels.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of training.")
     honest_share: float = Field(
-        0.1,
+        0.2,
         ge=0,
         le=0.9,
         description="Share of the labelling queue that is drawn at random, for an unbiased test part; 0: none.",

@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from training.splits import Part
 
-CLUSTERS = 18
-"""Clusters of alike texts; with two of the slice beside them, the slice has a tenth."""
+CLUSTERS = 16
+"""Clusters of alike texts; with four of the slice beside them, the slice has a fifth."""
+TEST_TEXTS = 3
+"""So many of four texts of the slice are of the test part: at a fifth it grows about as fast as by chance alone."""
+STEP = 1e-9
+"""The least by which scores of neighbours differ: Label Studio puts ties in an order of its own."""
 NUMBERS = 10_000
 """Numbers a share has for its clusters: another share counts from nothing, or its new clusters would catch up first."""
 SUNK = 0.999
@@ -104,12 +108,12 @@ def _part(waiting: Iterable[Waiting], *, share: float, seed: int) -> tuple[list[
 
 
 def _alternate(drawn: Sequence[Waiting]) -> list[Waiting]:
-    """Test texts and others by turns, since the test part is what an honest slice is most needed for."""
+    """Some test texts and another one by turns, since the test part is what an honest slice is most needed for."""
     test = deque(one for one in drawn if one.part is Part.TEST)
     rest = deque(one for one in drawn if one.part is not Part.TEST)
     found = []
     while test or rest:
-        found += [line.popleft() for line in (test, rest) if line]
+        found += [line.popleft() for line in (*[test] * TEST_TEXTS, rest) if line]
     return found
 
 
@@ -150,13 +154,24 @@ def _mix_in(drawn: Sequence[Waiting], ranked: Sequence[tuple[Waiting, bool]], *,
     """Places without a cluster; each of the slice takes the score of the one that it comes up after."""
     places = [Place(one.task_id, SUNK + one.score * (1 - SUNK) if sunk else one.score) for one, sunk in ranked]
     if not drawn:
-        return places
+        return _without_ties(places)
     gap = (1 - share) / share
     chance = []
     for number, one in enumerate(drawn):
         after = round((number + 1) * gap) - 1
         chance.append(Place(one.task_id, places[after].queue_score if 0 <= after < len(places) else 1.0))
-    return list(_interleave(chance, places, share=share))
+    return _without_ties(_interleave(chance, places, share=share))
+
+
+def _without_ties(places: Iterable[Place]) -> list[Place]:
+    """The places with scores that rise by a little at least, so that they are served in just this order."""
+    found: list[Place] = []
+    lowest = -math.inf
+    for place in places:
+        score = min(max(place.queue_score, lowest), 1.0)
+        found.append(replace(place, queue_score=score))
+        lowest = score + STEP
+    return found
 
 
 def _interleave(chance: Sequence[Place], others: Sequence[Place], *, share: float) -> Iterator[Place]:

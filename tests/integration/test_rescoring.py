@@ -108,8 +108,8 @@ def test_a_refresh_puts_every_task_into_the_queue(loop: Loop, scorer: Scorer, tm
     assert [len(found) for found in stored] == [1] * 140
     clustered = [found[0] for found in stored if found[0].cluster is not None]
     assert len(clustered) == 4 * refreshing.SINGLES_A_SECOND
-    assert {(p.cluster or 0) // NUMBERS for p in clustered} == {2}
-    assert sum((p.cluster or 0) % NUMBERS > CLUSTERS for p in clustered) == math.ceil(len(clustered) * 0.1)
+    assert {(p.cluster or 0) // NUMBERS for p in clustered} == {4}
+    assert sum((p.cluster or 0) % NUMBERS > CLUSTERS for p in clustered) == math.ceil(len(clustered) * 0.2)
     assert unpushed(loop) == 0
     refresh(loop, tmp_path)
     assert len(scorer.asked) == 140

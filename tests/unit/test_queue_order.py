@@ -8,7 +8,7 @@ from training.queue_order import CLUSTERS, NUMBERS, SUNK, Place, Waiting, draw, 
 from training.spans import hash_text
 from training.splits import Part
 
-SHARE = 0.1
+SHARE = 0.2
 
 
 def pool(count: int, *, clusters: int = CLUSTERS, test_every: int = 5) -> list[Waiting]:
@@ -69,7 +69,9 @@ def test_a_pool_too_large_for_clusters_gets_its_slice() -> None:
 def test_without_a_share_all_goes_by_score() -> None:
     """A share of 0 leaves no slice: test texts come up by their scores like all others."""
     waiting = pool(300, clusters=0)
-    assert [place.queue_score for place in order(waiting, share=0)] == sorted(one.score for one in waiting)
+    assert [place.queue_score for place in order(waiting, share=0)] == pytest.approx(
+        sorted(one.score for one in waiting)
+    )
     assert slice_clusters(0) == 0
 
 
@@ -85,11 +87,19 @@ def test_the_slice_is_drawn() -> None:
     )
 
 
-def test_test_texts_are_half_of_the_slice() -> None:
-    """As long as there are some, every other text of the slice is a test text, however few of the pool are."""
-    waiting = pool(2000, test_every=50)
+def test_most_of_the_slice_are_test_texts() -> None:
+    """As long as there are some, three of four texts of the slice are test texts, however few of the pool are."""
+    waiting = pool(2000, test_every=20)
     slice_ = [p.task_id for p in order(waiting) if (p.cluster or 0) % NUMBERS > CLUSTERS]
-    assert sum(waiting[i].part is Part.TEST for i in slice_) == len(slice_) / 2 == 10
+    assert sum(waiting[i].part is Part.TEST for i in slice_) == len(slice_) * 3 / 4 == 30
+
+
+@pytest.mark.parametrize("count", [24, 40])
+def test_a_version_that_tells_no_text_from_another_starves_no_test_part(count: int) -> None:
+    """Where all scores are the same, test texts come up as often as anywhere else."""
+    waiting = [Waiting(one.task_id, one.text_hash, one.part, 0.5) for one in reversed(pool(count, clusters=0))]
+    served = serve(order(waiting), 20)
+    assert sum(one.part is Part.TEST for one in waiting if one.task_id in served) >= 3
 
 
 def test_clusters_are_served_by_turns_the_most_uncertain_first() -> None:
@@ -115,7 +125,7 @@ def test_no_more_get_a_cluster_than_there_is_time_for() -> None:
 
 def test_another_share_counts_from_nothing() -> None:
     """New clusters of a larger slice would be served alone until they had caught up with the others."""
-    numbers = [{p.cluster for p in order(pool(400), share=share) if p.cluster} for share in (0.1, 0.3)]
+    numbers = [{p.cluster for p in order(pool(400), share=share) if p.cluster} for share in (0.2, 0.4)]
     assert not numbers[0] & numbers[1]
 
 
