@@ -5,8 +5,9 @@
 Each line of the files is {"text", "spans": [{"start", "end", "label"}]}. Of the shuffled training file the first
 `--texts` train, a fifth as many after them are the dev part, and without `--test` the next `--test-texts` are the test
 part. A way is a recipe (config/spacy/), `plain` (30 iterations of `nlp.update`, batches of 8, dropout 0.5, on the base
-model) or `plain-blank` (the same from nothing); a plain loop has no use for a dev part and trains on those texts too.
-Each training has a process of its own. One JSON object a line goes to standard output.
+model as spacy.load gives it), `plain-blank` (the same from nothing), `plain-fast` or `plain-blank-fast` (the same with
+our choice of BLAS); a plain loop has no use for a dev part and trains on those texts too. Each training has a process
+of its own. One JSON object a line goes to standard output.
 """
 
 from __future__ import annotations
@@ -28,16 +29,18 @@ from typing import Any
 
 import spacy
 from spacy.training import Example as SpacyExample
-from spacy.util import fix_random_seed, minibatch
+from spacy.util import fix_random_seed, load_config, minibatch
+from thinc.api import use_ops
 
 from benchmarks.training_and_prediction import read_examples
-from training.base import find_recognizer, load_base
+from training.base import BLANK, fast_ops, find_base, find_recognizer, needed_components
 from training.evaluate import score_spans
 from training.pipeline import Pipeline, PipelineSpec, load_pipeline
+from training.tokenizers import measure_fit
 from training.trainer import Example, TrainingPlan, train_pipeline
 
 ITERATIONS, BATCH, DROP = 30, 8, 0.5
-PLAIN = ("plain", "plain-blank")
+PLAIN = ("plain", "plain-blank", "plain-fast", "plain-blank-fast")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test-texts", type=int, default=500)
     parser.add_argument("--base-model", default="en_core_web_sm")
     parser.add_argument("--language", default="en")
-    parser.add_argument("--ways", nargs="+", default=["warm", "finetune", "blank", *PLAIN])
+    parser.add_argument("--ways", nargs="+", default=["warm", "finetune", "blank", "plain", "plain-blank"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     options = parser.parse_args(arguments)
     for seed in options.seeds:
@@ -67,8 +70,9 @@ def measure(options: argparse.Namespace, way: str, seed: int) -> dict[str, Any]:
     wall, cpu = time.monotonic(), time.process_time()
     figures: dict[str, Any]
     if way in PLAIN:
-        base = f"blank:{options.language}" if way == "plain-blank" else options.base_model
-        pipeline = train_plainly([*train, *dev], base, labels, seed)
+        base = f"blank:{options.language}" if "blank" in way else options.base_model
+        with fast_ops() if way.endswith("fast") else use_ops("numpy"):
+            pipeline = train_plainly([*train, *dev], base, labels, seed)
         figures = {"steps": ITERATIONS * -(-len([*train, *dev]) // BATCH)}
         served = pipeline
     else:
@@ -80,6 +84,7 @@ def measure(options: argparse.Namespace, way: str, seed: int) -> dict[str, Any]:
         facts = ("recipe", "steps", "epochs", "spans", "misaligned_spans", "tokenizer")
         figures = {name: spec.training[name] for name in facts if name in spec.training}
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    fit = measure_fit(pipeline.nlp, [*train, *dev, *test])
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "way": way,
@@ -90,6 +95,7 @@ def measure(options: argparse.Namespace, way: str, seed: int) -> dict[str, Any]:
         "wall_seconds": round(wall, 1),
         "cpu_seconds": round(cpu, 1),
         "peak_mb": round(memory),
+        "aligned_share": round(fit.share, 4),
         **figures,
     }
 
@@ -110,7 +116,7 @@ def cut_parts(
 def train_plainly(examples: Sequence[Example], base: str, labels: Sequence[str], seed: int) -> Pipeline:
     """What a script does: so many passes of `nlp.update`, with spaCy's own defaults."""
     fix_random_seed(seed)
-    nlp = load_base(base)
+    nlp = _load_plainly(base)
     recognizer = find_recognizer(nlp) or nlp.add_pipe("ner")
     for label in labels:
         recognizer.add_label(label)
@@ -123,6 +129,15 @@ def train_plainly(examples: Sequence[Example], base: str, labels: Sequence[str],
             nlp.update(batch, drop=DROP, sgd=optimizer)
     spec = PipelineSpec(base, nlp.lang, tuple(labels), {label: label for label in labels}, pattern_mapping={})
     return Pipeline(spec, nlp)
+
+
+def _load_plainly(base: str) -> spacy.Language:
+    if base.startswith(BLANK):
+        return spacy.blank(base.removeprefix(BLANK))
+    folder = find_base(base)
+    config = load_config(folder / "config.cfg")
+    needed = needed_components(config)
+    return spacy.load(folder, exclude=[name for name in config["nlp"]["pipeline"] if name not in needed])
 
 
 def _gold(nlp: spacy.Language, examples: Sequence[Example]) -> Iterator[SpacyExample]:

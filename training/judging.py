@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from config.errors import NotEnoughData
 from training.artefacts import ArtefactStore
@@ -35,11 +37,15 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two versions on the same test texts; `differences` are b less a: by figure, then by label, overall under ""."""
+    """Two versions on the same test texts; `differences` are b less a: by figure, then by label, overall under "".
+
+    `test_texts` is the size of the whole test part, of which they may have been measured on a sample.
+    """
 
     a: Evaluation
     b: Evaluation
     differences: Mapping[str, Mapping[str, Difference]]
+    test_texts: int = 0
 
 
 def read_test_part(store: Store, project: Project, snapshot: Snapshot) -> list[GoldText]:
@@ -71,10 +77,13 @@ def evaluate_pipeline(pipeline: Pipeline, test: Sequence[GoldText], labels: Sequ
     return replace(found, calibration=measure_calibration([one.spans for one in test], predicted))
 
 
-def compare_versions(store: Store, artefacts: ArtefactStore, a: MLModel, b: MLModel) -> Comparison:
+def compare_versions(
+    store: Store, artefacts: ArtefactStore, a: MLModel, b: MLModel, *, most_chars: int | None = None
+) -> Comparison:
     """Measure two versions of one project on its present test part, and how they differ (paired bootstrap by text).
 
-    Raises NotEnoughData where no verified text is in the test part, and what opening a version raises.
+    Of a test part of more than `most_chars` characters a random sample is read, drawn by the project's seed. Raises
+    NotEnoughData where no verified text is in the test part, and what opening a version raises.
     """
     with store.read() as uow:
         project = uow.projects.get(a.project_id)
@@ -82,10 +91,19 @@ def compare_versions(store: Store, artefacts: ArtefactStore, a: MLModel, b: MLMo
     test, seed = read_test_part(store, project, snapshot), parse_settings(project.settings).seed
     if not test:
         raise NotEnoughData(f"project {project.id} has no verified text in its test part to compare versions on")
+    read = test if most_chars is None else _draw(test, most_chars=most_chars, seed=seed)
     found_a, found_b = (
-        evaluate_pipeline(open_version(model, artefacts), test, project.labels, seed=seed) for model in (a, b)
+        evaluate_pipeline(open_version(model, artefacts), read, project.labels, seed=seed) for model in (a, b)
     )
-    return Comparison(found_a, found_b, compare_evaluations(found_a, found_b, seed=seed))
+    return Comparison(found_a, found_b, compare_evaluations(found_a, found_b, seed=seed), len(test))
+
+
+def _draw(test: Sequence[GoldText], *, most_chars: int, seed: int) -> list[GoldText]:
+    """Texts at random, up to the first one with which they would be longer together; one at least."""
+    order = list(test)
+    random.Random(seed).shuffle(order)
+    ends = accumulate(len(one.text) for one in order)
+    return order[: max(1, sum(end <= most_chars for end in ends))]
 
 
 def compare_evaluations(a: Evaluation, b: Evaluation, *, seed: int) -> Mapping[str, Mapping[str, Difference]]:

@@ -91,6 +91,11 @@ def request_run(
     return run
 
 
+def run_settings(project: Project, run: TrainingBatch) -> ProjectSettings:
+    """The project's settings, and what the run was asked to do otherwise. Raises InvalidInput."""
+    return parse_settings({**project.settings, **run.configuration.get("settings", {})})
+
+
 def cancel_run(uow: UnitOfWork, run_id: str, *, now: datetime) -> TrainingBatch:
     """Cancel a run: at once where it has not started, within seconds where it is training. Raises Conflict if over."""
     run = uow.runs.get(run_id)
@@ -178,7 +183,7 @@ def _claim(run_id: str, workshop: Workshop, *, worker: str) -> tuple[Project, Tr
 def _train_and_judge(
     project: Project, run: TrainingBatch, workshop: Workshop, heartbeat: Heartbeat, output: Path
 ) -> RunOutcome:
-    settings = parse_settings({**project.settings, **run.configuration.get("settings", {})})
+    settings = run_settings(project, run)
     with workshop.store.read() as uow:
         snapshot = take_snapshot(uow, project)
         live = uow.models.live(project.id)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, BackgroundTasks, Path, Query
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from config.errors import ArtefactCorrupt, GateRefused, ModelUnavailable, NotEnoughData
+from config.errors import ArtefactCorrupt, GateRefused, ModelUnavailable, NotEnoughData, TooManyRequests
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
@@ -49,7 +49,9 @@ class _ModelNameConvertor(StringConvertor):
     regex = "(?!(?:ab|compare|history|rollback|train)/)[^/]+"
 
 
-# Each comparison loads two pipelines; one at a time bounds the memory.
+# Each comparison loads two pipelines, which read so many characters at most: one at a time bounds the memory, and this
+# the time.
+COMPARED_CHARS = 200_000
 _comparing = threading.Lock()
 register_url_convertor("model", _ModelNameConvertor())
 ModelName = Annotated[
@@ -170,6 +172,11 @@ class Comparison(BaseModel):
     b: Model = Field(description="The second version.")
     figures_a: Figures = Field(description="What the first version comes to on these texts.")
     figures_b: Figures = Field(description="What the second version comes to on these texts.")
+    texts: int = Field(description="Test texts that both were measured on.", examples=[60])
+    test_texts: int = Field(
+        description="Verified texts in the test part; where there are more, those measured on are a random sample.",
+        examples=[60],
+    )
     f1: Change = Field(description="What the second has over the first.")
     labels: list[LabelChange] = Field(description="The same by label.")
 
@@ -250,12 +257,16 @@ def compare_models(
     b: Annotated[QueryName, Query(description="The second version.", examples=[EXAMPLE_VERSION])],
     project: ProjectParameter = None,
 ) -> Comparison:
-    """Two versions, measured on the present test texts; takes as long as both need to read these."""
+    """Two versions, measured on the present test texts, or on a random sample where these are long together."""
     with services.store.read() as uow:
         chosen = uow.projects.choose(project)
         first, second = uow.models.resolve(chosen.id, a), uow.models.resolve(chosen.id, b)
-    with _comparing:
-        found = compare_versions(services.store, services.artefacts, first, second)
+    if not _comparing.acquire(blocking=False):
+        raise TooManyRequests("another comparison is being worked out; try again in 10 s", retry_after=10)
+    try:
+        found = compare_versions(services.store, services.artefacts, first, second, most_chars=COMPARED_CHARS)
+    finally:
+        _comparing.release()
     figures = [read_figures(services, chosen.id, one.to_json()) for one in (found.a, found.b)]
     assert figures[0] is not None
     assert figures[1] is not None
@@ -264,6 +275,8 @@ def compare_models(
         b=_show(second, chosen),
         figures_a=figures[0],
         figures_b=figures[1],
+        texts=found.a.scores.texts,
+        test_texts=found.test_texts,
         f1=Change(**_change(found.differences["f1"][""])),
         labels=_compare_labels(found),
     )

@@ -14,7 +14,7 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.figures import figures_as_json, show_figures
 from ml_backend.cli.session import AsJson, ProjectId, Session, session_of
 from ml_backend.projects import task_page
-from training.run import cancel_run
+from training.run import cancel_run, run_settings
 from training.store.tables.runs import RunStatus, TrainingBatch
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, watch and cancel training runs.")
@@ -85,7 +85,7 @@ def find_run(services: Services, name: str) -> TrainingBatch:
 def follow_run(session: Session, run_id: str) -> TrainingBatch:
     """Show a run's progress until it ends or waits: a bar on a terminal, a line for each epoch elsewhere."""
     started = time.monotonic()
-    hinted, epoch = False, None
+    hinted, epoch, epochs = False, None, _most_epochs(session.services, run_id)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=session.err, transient=True, disable=not session.err.is_terminal) as progress:
         bar = progress.add_task("waits for its worker", total=None)
@@ -94,12 +94,19 @@ def follow_run(session: Session, run_id: str) -> TrainingBatch:
             progress.update(bar, description=_describe_progress(run), completed=spent, total=planned)
             if run.epoch is not None and run.epoch != epoch and not session.err.is_terminal:
                 epoch = run.epoch
-                session.say(f"Iteration {epoch}, Loss: {run.loss or 0.0:.4f}")
+                session.say(f"Iteration {epoch}/{epochs}, Loss: {run.loss or 0.0:.4f}")
             if run.status == RunStatus.PENDING and not hinted and time.monotonic() - started > SLOW_START_SECONDS:
                 session.warn("No worker has taken the run yet; `spanloop doctor` says whether the workers are alive.")
                 hinted = True
             time.sleep(LOOK_SECONDS)
     return run
+
+
+def _most_epochs(services: Services, run_id: str) -> int:
+    """The passes that a run makes at most."""
+    with services.store.read() as uow:
+        run = uow.runs.resolve(run_id)
+        return run_settings(uow.projects.get(run.project_id), run).max_epochs
 
 
 def _seconds_of(run: TrainingBatch) -> tuple[float, float | None]:

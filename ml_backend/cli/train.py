@@ -11,9 +11,8 @@ from ml_backend.cli.bell import ring
 from ml_backend.cli.runs import follow_run, raise_failure
 from ml_backend.cli.session import ProjectId, Session, session_of
 from training.active_learning import run_configuration, run_metrics
-from training.policy import parse_settings
 from training.project_settings import change_settings
-from training.run import request_run
+from training.run import request_run, run_settings
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 from training.store.tables.runs import RunStatus, TrainingBatch
@@ -62,7 +61,7 @@ def start_run(
 
 
 def _tell_plan(session: Session, project: Project, run: TrainingBatch) -> None:
-    settings = parse_settings({**project.settings, **run.configuration.get("settings", {})})
+    settings = run_settings(project, run)
     session.say(f"{RULE}\nML Model Training Pipeline\n{RULE}")
     session.say(f"Base model: {run.configuration.get('base_model') or project.base_model}")
     session.say(f"Iterations: {settings.max_epochs}")

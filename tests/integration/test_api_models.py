@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ml_backend.api.models import _comparing
 from tests.integration.api import Api, error_of
 from tests.integration.loop import SPEC
 from tests.integration.rows import NOW, later, new_run
@@ -21,6 +22,14 @@ GOLD = [
     GoldText(1, "Ada", (Span(0, 3, "PERSON"),), (7,)),
     GoldText(2, "123: Ada", (Span(0, 3, "SSN"), Span(5, 8, "PERSON")), (8, 9)),
 ]
+
+SAID = (
+    "Ada paid the baker for twelve warm rolls",
+    "Ben had his boat painted before summer came",
+    "Cleo wrote a song about rain on tin roofs",
+    "Dora keeps bees behind an old mill near town",
+    "Emil lost three keys while skating last winter",
+)
 
 
 def register(api: Api, *, right: int, passed: bool = True) -> str:
@@ -81,15 +90,18 @@ def test_api_models_show_all_that_was_measured(sqlite_api: Api) -> None:
     assert sqlite_api.get("models/0/").json()["figures"] is None
 
 
-def test_api_models_compare_on_the_present_test_texts(sqlite_api: Api) -> None:
-    """Two versions are measured side by side, with the interval of their difference; without test texts it says so."""
+def test_api_models_compare_on_the_present_test_texts(sqlite_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two versions are measured side by side, with the interval of their difference; without test texts it says so.
+
+    However many test texts there are, the answer takes no longer than a sample of them, and comparisons do not pile up.
+    """
     error = error_of(sqlite_api.get("models/compare/?a=0&b=0"), 409, "not_enough_data")
     assert "no verified text in its test part" in error["message"]
     with sqlite_api.store.write() as uow:
         project = uow.projects.lock(1)
         project.settings = {"test_fraction": 0.89, "dev_fraction": 0.0}
-        for number, name in enumerate(("Ada", "Ben", "Cleo", "Dora", "Emil")):
-            text = f"{name} said {name.lower()}{number} {'very ' * number}briefly"
+        for number, text in enumerate(SAID):
+            name = text.split()[0]
             record_task(uow, project, SeenTask(number, text, None, False, NOW), now=NOW)
             spans = (Span(0, len(name), "PERSON"),)
             seen = SeenAnnotation(number, number, spans, (), False, False, None, None, None, None, NOW, NOW)
@@ -101,7 +113,14 @@ def test_api_models_compare_on_the_present_test_texts(sqlite_api: Api) -> None:
     assert found["figures_a"] == found["figures_b"]
     assert found["figures_a"]["support"] == found["labels"][0]["support"] >= 1
     assert found["figures_b"]["worst"][0]["tasks"]
+    assert found["texts"] == found["test_texts"] >= 2
     error_of(sqlite_api.get("models/compare/?a=0&b=9"), 404, "not_found")
+    monkeypatch.setattr("ml_backend.api.models.COMPARED_CHARS", 1)
+    sampled = sqlite_api.get("models/compare/?a=0&b=0").json()
+    assert (sampled["texts"], sampled["figures_a"]["texts"], sampled["test_texts"]) == (1, 1, found["test_texts"])
+    with _comparing:
+        error = error_of(sqlite_api.get("models/compare/?a=0&b=0"), 429, "too_many_requests")
+    assert "another comparison" in error["message"]
 
 
 def test_api_models_have_a_history(sqlite_api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -77,10 +78,15 @@ def test_run_lets_other_faults_of_files_out(shop: Shop) -> None:
         shop.execute(shop.ask())
 
 
-def test_run_with_a_missing_base_model_fails_by_name(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A base model that is not installed, or is one of another spaCy version, is named."""
+def test_run_with_an_unusable_base_model_fails_by_name(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base model that is not installed, or is one of another spaCy version, is named with what to do."""
     monkeypatch.setattr(training.planning, "base_spec", base_spec)
     expect_failure(shop, "model_unavailable", "nosuch_model", base_model="nosuch_model")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "meta.json").write_text(json.dumps({"spacy_version": ">=2.3.0,<2.4.0"}), "utf-8")
+    expect_failure(shop, "model_unavailable", "was made for spaCy >=2.3.0,<2.4.0", base_model=str(tmp_path / "old"))
 
 
 def test_run_against_a_corrupted_live_model_fails_by_name(shop: Shop) -> None:
