@@ -72,12 +72,12 @@ def look_ahead(
     points: Sequence[CurvePoint], seconds: Sequence[float], *, least_gain: float = LEAST_GAIN, seed: int = 0
 ) -> Outlook:
     """The outlook from the versions so far and the seconds that annotations took. The same for the same seed."""
-    points = tuple(sorted(points, key=lambda p: p.annotations))
+    points = tuple(sorted((p for p in points if p.support), key=lambda p: p.annotations))
     minutes = minutes_per_text(seconds)
     hours = None if minutes is None else minutes * NEXT / 60
-    if len({p.annotations for p in points}) < FEWEST_POINTS:
-        have = len({p.annotations for p in points})
-        advice = f"too early to say: {have} versions of different size so far, a curve needs {FEWEST_POINTS}"
+    unclear = _why_too_early(points)
+    if unclear:
+        advice = f"too early to say, go on: {unclear}"
         return Outlook(points, NEXT, None, None, None, None, None, minutes, hours, Signal.TOO_EARLY, advice)
     sizes = np.array([p.annotations for p in points], dtype=float)
     f1 = np.array([p.f1 for p in points])
@@ -89,9 +89,19 @@ def look_ahead(
     signal = (
         Signal.STOP if high < least_gain or (gain < least_gain / 2 and len(points) > FEWEST_POINTS) else Signal.GO_ON
     )
-    advice = _advise(signal, gain, low, high, hours, least_gain=least_gain)
     expected = min(1.0, float(f1[-1]) + gain)
+    advice = _advise(signal, f1=(float(f1[-1]), expected), gains=(low, high), hours=hours, least_gain=least_gain)
     return Outlook(points, NEXT, expected, gain, low, high, curve.ceiling, minutes, hours, signal, advice)
+
+
+def _why_too_early(points: Sequence[CurvePoint]) -> str:
+    """What a curve lacks; empty where there is enough."""
+    sizes = len({p.annotations for p in points})
+    if sizes < FEWEST_POINTS:
+        return f"{sizes} versions of different size were measured so far, a curve needs {FEWEST_POINTS}"
+    if not any(p.f1 for p in points):
+        return "no version finds anything of the test texts yet"
+    return ""
 
 
 def minutes_per_text(seconds: Sequence[float]) -> float | None:
@@ -152,12 +162,26 @@ def _possible_gains(
     return found
 
 
-def _advise(signal: Signal, gain: float, low: float, high: float, hours: float | None, *, least_gain: float) -> str:
-    cost = "" if hours is None else f", for about {hours:.1f} hours of work"
-    promise = f"the next {NEXT} annotations are expected to add {gain:.3f} F1 (from {low:.3f} to {high:.3f}){cost}"
+def _advise(
+    signal: Signal,
+    *,
+    f1: tuple[float, float],
+    gains: tuple[float, float],
+    hours: float | None,
+    least_gain: float,
+) -> str:
+    now, then = f1
+    low, high = gains
+    promise = f"the next {NEXT} annotations are expected to bring F1 from {now:.3f} to {then:.3f}"
+    doubt = f"a gain between {low:.3f} and {high:.3f}, nine times in ten"
+    cost = "" if hours is None else f", for about {_last(hours)} of work"
     if signal is Signal.STOP:
-        return f"stop: {promise}, which is below {least_gain:g}"
-    return f"go on: {promise}"
+        return f"stop: {promise} ({doubt}){cost}; a gain below {least_gain:g} is not worth it"
+    return f"go on: {promise} ({doubt}){cost}"
+
+
+def _last(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(hours * 60))} minutes"
 
 
 @dataclass(frozen=True, slots=True)

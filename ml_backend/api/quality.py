@@ -92,7 +92,10 @@ class OutlookFigures(_Figures):
     signal: Signal = Field(description="Whether to go on annotating, to stop, or too early to say.", examples=["go_on"])
     advice: str = Field(
         description="The same in a sentence.",
-        examples=["go on: the next 100 annotations are expected to add 0.012 F1 (from 0.004 to 0.021)"],
+        examples=[
+            "go on: the next 100 annotations are expected to bring F1 from 0.712 to 0.724 (a gain between 0.004 and "
+            "0.021, nine times in ten), for about 25 minutes of work"
+        ],
     )
 
 

@@ -33,7 +33,8 @@ def test_a_flat_curve_says_stop() -> None:
     points = curve(200, 600, 1200, 1800, 2400, 3000, drop=4.0, exponent=1.0)
     found = look_ahead(points, [])
     assert found.signal is Signal.STOP
-    assert found.advice.startswith("stop: the next 100 annotations are expected to add")
+    assert found.advice.startswith("stop: the next 100 annotations are expected to bring F1 from 0.89")
+    assert "a gain below 0.005 is not worth it" in found.advice
     assert look_ahead(points, [], least_gain=0.0).signal is Signal.GO_ON
 
 
@@ -53,8 +54,15 @@ def test_odd_curves_stay_within_bounds() -> None:
     assert 0 <= found.gain < 0.005
     perfect = [CurvePoint(str(n), n * 100, 1.0, 50) for n in range(1, 6)]
     assert look_ahead(perfect, []).expected_f1 == 1.0
-    nothing = [CurvePoint(str(n), n * 100, 0.0, 0) for n in range(1, 6)]
-    assert look_ahead(nothing, []).signal is Signal.STOP
+
+
+@pytest.mark.parametrize("support", [0, 30])
+def test_nothing_found_yet_is_no_reason_to_stop(support: int) -> None:
+    """Versions that find nothing, or had nothing to find, promise no gain and yet do not say stop."""
+    nothing = [CurvePoint(str(n), n * 100, 0.0, support) for n in range(1, 6)]
+    found = look_ahead(nothing, [])
+    assert found.signal is Signal.TOO_EARLY
+    assert found.advice.startswith("too early to say, go on: ")
 
 
 def test_minutes_are_the_median() -> None:
@@ -62,6 +70,8 @@ def test_minutes_are_the_median() -> None:
     assert minutes_per_text([30, 60, 90, 7200, 0]) == 1.0
     assert minutes_per_text([]) is None
     assert look_ahead([], [60.0]).hours_for_next == pytest.approx(100 / 60)
+    assert "for about 1.7 hours of work" in look_ahead(curve(50, 100, 150), [60.0]).advice
+    assert "for about 25 minutes of work" in look_ahead(curve(50, 100, 150), [15.0]).advice
 
 
 def test_the_pace_grows_with_the_text() -> None:
