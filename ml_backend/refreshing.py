@@ -24,6 +24,8 @@ ASKED_AT_ONCE = 250
 """Texts that the version is asked about between two looks at the clock."""
 FIRST = 500
 """Tasks that are asked about before the version is announced; the others follow while annotators work on these."""
+ASKING = 0.75
+"""Share of a refresh's time in which the version is asked; in the rest goes in what it said, some 1,000 a second."""
 SINGLES_A_SECOND = 13
 SINGLES_AT_ONCE = 40
 
@@ -36,7 +38,8 @@ def refresh_queue(services: Services, model: MLModel, *, announced: bool) -> Non
     """
     rescoring = Rescoring(services.store, model, uuid4().hex, utc_now)
     rescoring.prepare()
-    work = _Refresh(services, model, rescoring, time.monotonic() + services.settings.refresh_seconds)
+    now, seconds = time.monotonic(), services.settings.refresh_seconds
+    work = _Refresh(services, model, rescoring, now + ASKING * seconds, now + seconds)
     waiting = rescoring.unscored()
     work.ask(waiting[:FIRST])
     work.push_first(bridge=len(waiting) > FIRST, announced=announced)
@@ -47,7 +50,7 @@ def refresh_queue(services: Services, model: MLModel, *, announced: bool) -> Non
 
 @dataclass
 class _Refresh:
-    """One refresh on its way; `deadline` by the monotonic clock.
+    """One refresh on its way; it asks until one moment, and ends at the other, both by the monotonic clock.
 
     `clustered` is the number of predictions that went in with a cluster, `singly` the seconds that this has taken.
     """
@@ -55,6 +58,7 @@ class _Refresh:
     services: Services
     model: MLModel
     rescoring: Rescoring
+    asks_until: float
     deadline: float
     clustered: int = 0
     singly: float = 0.0
@@ -67,7 +71,7 @@ class _Refresh:
     def ask(self, task_ids: Sequence[int]) -> None:
         """Score these tasks, as far as there is time."""
         limit = self.services.settings.max_text_chars
-        for some in self._pieces(task_ids, ASKED_AT_ONCE):
+        for some in self._pieces(task_ids, ASKED_AT_ONCE, until=self.asks_until):
             self.rescoring.score(some, self.pipeline, max_text_chars=limit)
 
     def push_first(self, *, bridge: bool, announced: bool) -> None:
@@ -102,14 +106,14 @@ class _Refresh:
     def _push_clustered(self, places: Sequence[Place]) -> None:
         began = time.monotonic()
         until = began + self._left_for_clusters()
-        for some in self._pieces(places, SINGLES_AT_ONCE):
+        for some in self._pieces(places, SINGLES_AT_ONCE, until=self.deadline):
             if time.monotonic() > until:
                 break
             self.clustered += self._push_some(some)
         self.singly += time.monotonic() - began
 
     def _push(self, places: Sequence[Place], size: int, *, most: int | None = None) -> None:
-        for number, some in enumerate(self._pieces(places, size), start=1):
+        for number, some in enumerate(self._pieces(places, size, until=self.deadline), start=1):
             self._push_some(some)
             if number == most:
                 return
@@ -121,10 +125,10 @@ class _Refresh:
         self.rescoring.put_away([one.task_id for one in taken])
         return len(taken)
 
-    def _pieces(self, items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-        """The items piece by piece, until there is no time left or the version is live no more."""
+    def _pieces(self, items: Sequence[Item], size: int, *, until: float) -> Iterator[Sequence[Item]]:
+        """The items piece by piece, until this moment or until the version is live no more."""
         for at in range(0, len(items), size):
-            if time.monotonic() > self.deadline or not self._is_live():
+            if time.monotonic() > until or not self._is_live():
                 return
             yield items[at : at + size]
 

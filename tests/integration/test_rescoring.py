@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -272,6 +273,31 @@ def test_a_refresh_goes_on_where_its_time_ended(loop: Loop, scorer: Scorer, tmp_
     refresh(loop, tmp_path)
     assert len(scorer.asked) == len(set(scorer.asked)) == 40
     assert all(len(loop.fake.list_predictions(i)) == 1 for i in ids)
+
+
+def test_what_was_asked_is_in_the_queue_when_the_time_is_over(
+    loop: Loop, scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool too large for one refresh: what was scored reaches annotators with it, and the next one does the rest."""
+    fill(loop, 140)
+    seconds = [0.0]
+    predict = scorer.predict
+
+    def predict_slowly(texts: Sequence[str]) -> list[Prediction]:
+        seconds[0] += len(texts)
+        return predict(texts)
+
+    monkeypatch.setattr(refreshing, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(refreshing, "ASKED_AT_ONCE", 10)
+    monkeypatch.setattr(refreshing, "FIRST", 20)
+    monkeypatch.setattr(scorer, "predict", predict_slowly)
+    refresh(loop, tmp_path, refresh_seconds=100)
+    asked = len(scorer.asked)
+    assert 20 < asked < 140
+    assert unpushed(loop) == 140 - asked
+    refresh(loop, tmp_path, refresh_seconds=100)
+    assert unpushed(loop) == 0
+    assert len(scorer.asked) == 140
 
 
 def test_long_texts_come_later_where_cost_counts(loop: Loop, scorer: Scorer) -> None:
