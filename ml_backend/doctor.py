@@ -11,6 +11,7 @@ import httpx
 
 from config.errors import SpanloopError
 from ml_backend.bootstrap import Services, utc_now
+from ml_backend.jobs import CHALLENGE, CHALLENGE_EVERY
 from ml_backend.projects import connection_of
 from sync.checkup import Finding, Level, check_label_studio, check_project
 from training.artefacts import ArtefactStore
@@ -22,6 +23,7 @@ from training.store.unit_of_work import Store
 
 LEAST_FREE_BYTES = 1_000_000_000
 LATE_EVENT = timedelta(minutes=2)
+LATE_TICK = timedelta(minutes=10)
 WEB_SECONDS = 10.0
 START = "start the system with `make up`"
 
@@ -40,6 +42,7 @@ def examine(services: Services, project_id: int | None = None) -> Iterator[Findi
     yield from _check_disk(services)
     if _holds_problem(database):
         return  # without a store there is nothing to say of projects
+    yield from _check_ticks(services.store)
     yield from _check_inbox(services.store)
     reachable = not any(
         finding.level is Level.PROBLEM and finding.subject == "Label Studio" for finding in label_studio
@@ -128,6 +131,20 @@ def _check_disk(services: Services) -> Iterator[Finding]:
         )
     else:
         yield Finding(Level.OK, "disk", f"{free / 1e9:.0f} GB are free at {folder}")
+
+
+def _check_ticks(store: Store) -> Iterator[Finding]:
+    """Does the loop turn? Where the scheduler is gone all looks well, and nothing happens by itself any more."""
+    with store.read() as uow:
+        due = [uow.schedule.due_at(CHALLENGE, project.id) for project in uow.projects.all()]
+    last = max((moment - CHALLENGE_EVERY for moment in due if moment is not None), default=None)
+    if last is not None and utc_now() - last > LATE_TICK:
+        yield Finding(
+            Level.PROBLEM,
+            "scheduler",
+            f"what is due was last looked for at {last:%Y-%m-%d %H:%M} UTC: no run starts, no prediction is renewed",
+            f"{START}, or run `python -m ml_backend.scheduler`; the worker on the queue sync may also be held up",
+        )
 
 
 def _check_inbox(store: Store) -> Iterator[Finding]:

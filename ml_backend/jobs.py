@@ -50,7 +50,8 @@ MARKED_AT_A_TIME = 300
 NOTIFY_SECONDS = 180
 ANSWERS_KEPT = timedelta(days=7)
 """How long a request under an idempotency key may be repeated."""
-CHALLENGE_EVERY = timedelta(seconds=10)
+CHALLENGE, CHALLENGE_EVERY = "challenge", timedelta(seconds=10)
+"""What every tick claims for each project, so that its due time also tells when the last tick was."""
 
 
 def job(work: Callable[..., None]) -> Callable[..., None]:
@@ -172,7 +173,7 @@ def _tend_project(services: Services, project: Project) -> None:
         refresh = needs_refresh(uow, project)
         propose = uow.proposals.is_due(project.id, now)
         mark = bool(uow.texts.with_outdated_marks(project.id, limit=1))
-        tested = uow.schedule.claim("challenge", project.id, every=CHALLENGE_EVERY, now=now)
+        tested = uow.schedule.claim(CHALLENGE, project.id, every=CHALLENGE_EVERY, now=now)
         challenged = tested and needs_tending(uow, project.id)
         uow.commit()
     if run is not None:

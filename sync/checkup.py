@@ -9,9 +9,11 @@ from enum import StrEnum
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from config.errors import LabelStudioError, LabelStudioUnavailable
 from sync.client import LabelStudio
-from sync.records import Backend, StoredProject
+from sync.records import Backend, StoredProject, Webhook
 from sync.setup import Connection, find_backends
+from sync.tabs import is_plain
 from training.policy import parse_settings
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
@@ -20,6 +22,10 @@ from training.store.unit_of_work import Store
 CONNECTED = "CO"
 SAMPLING = "Uncertainty sampling"
 LARGEST_SKEW_SECONDS = 30.0
+GUARDS = (
+    "start Label Studio with SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false, or with "
+    "USE_DEFAULT_BANNED_SUBNETS=false and your own USER_ADDITIONAL_BANNED_SUBNETS"
+)
 LOOKED_AT = 3
 """Tasks at the head of the queue whose predictions are looked at."""
 
@@ -82,6 +88,7 @@ def check_project(store: Store, client: LabelStudio, connection: Connection, pro
         *_check_backend(connection, backends, project_id, subject, adopt),
         *_check_versions(stored, backends, live, announced, subject, adopt),
         *_check_settings(stored, project, subject, adopt),
+        *_check_tabs(client, project_id, subject, adopt),
         *_check_queue(store, client, stored, project, subject),
     ]
     if any(finding.level is Level.PROBLEM for finding in found):
@@ -129,6 +136,16 @@ def _holds(client: LabelStudio, task_id: int, version: str) -> bool:
     return any(one.model_version == version and one.score is not None for one in client.list_predictions(task_id))
 
 
+def _may_be_called(client: LabelStudio, hook: Webhook) -> bool:
+    try:
+        client.recheck_webhook(hook)
+    except LabelStudioUnavailable:
+        raise
+    except LabelStudioError:
+        return False
+    return True
+
+
 def _check_guards(connection: Connection, project_id: int, subject: str, adopt: str) -> Iterator[Finding]:
     """Label Studio refuses private addresses unless told otherwise, and then leaves a project half connected."""
     host = urlsplit(connection.backend_url(project_id)).hostname or ""
@@ -137,8 +154,7 @@ def _check_guards(connection: Connection, project_id: int, subject: str, adopt: 
             Level.NOTE,
             subject,
             f"our address {host} is a private one, which Label Studio refuses to call unless it is told otherwise",
-            "start Label Studio with SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false, or with "
-            f"USE_DEFAULT_BANNED_SUBNETS=false and your own USER_ADDITIONAL_BANNED_SUBNETS; then {adopt}",
+            f"{GUARDS}; then {adopt}",
         )
 
 
@@ -165,6 +181,13 @@ def _check_webhook(
         yield Finding(Level.PROBLEM, subject, "its webhook has no credential, so its feedback is refused", adopt)
     elif given != connection.headers["Authorization"]:
         yield Finding(Level.PROBLEM, subject, "its webhook has another credential than ours", adopt)
+    if _is_private(urlsplit(hook.url).hostname or "") and not _may_be_called(client, hook):
+        yield Finding(
+            Level.PROBLEM,
+            subject,
+            f"Label Studio would not call {hook.url}: its guards refuse private addresses, so feedback is lost",
+            GUARDS,
+        )
     if not hook.is_active:
         yield Finding(Level.PROBLEM, subject, "its webhook is switched off", adopt)
     if hook.url.rstrip("/") != url:
@@ -238,8 +261,22 @@ def _check_settings(stored: StoredProject, project: Project, subject: str, adopt
         )
     if stored.sampling != SAMPLING:
         yield Finding(
-            Level.NOTE,
+            Level.PROBLEM,
             subject,
-            f"its tasks come up by {stored.sampling!r}, not the most uncertain first",
-            f"unless somebody wants it so, {adopt}",
+            f"its queue is not active: tasks come up by {stored.sampling!r}, not the most uncertain first, and without "
+            "the honest slice",
+            adopt,
+        )
+
+
+def _check_tabs(client: LabelStudio, project_id: int, subject: str, adopt: str) -> Iterator[Finding]:
+    """The labelling page follows the tab that it is opened from, which is the first one unless somebody changes it."""
+    first = next(iter(client.list_views(project_id)), None)
+    if first is not None and not is_plain(first):
+        yield Finding(
+            Level.PROBLEM,
+            subject,
+            f"its first tab, {first.title!r}, filters or orders its tasks: who labels from there gets neither the most "
+            "uncertain first nor tasks of his own",
+            f"take filter and order out of it, or {adopt}, which puts a plain tab before it",
         )

@@ -129,6 +129,13 @@ class LabelStudio:
         settings = {"url": url, **_webhook_settings(headers)}
         return read_webhook(self._transport.request("PATCH", f"api/webhooks/{webhook_id}/", json=settings))
 
+    def recheck_webhook(self, webhook: Webhook) -> None:
+        """Write a webhook's own address again, which changes nothing.
+
+        Raises LabelStudioError where Label Studio's guards would not let it call that address now.
+        """
+        self._transport.request("PATCH", f"api/webhooks/{webhook.id}/", json={"url": webhook.url})
+
     def delete_webhook(self, webhook_id: int) -> None:
         """Delete a webhook."""
         self._delete(f"api/webhooks/{webhook_id}/")

@@ -45,7 +45,7 @@ def ensure_tabs(client: LabelStudio, project_id: int) -> None:
     """
     views = client.list_views(project_id)
     titles = {view.title for view in views}
-    plain = next((view for view in views if _is_plain(view)), None)
+    plain = next((view for view in views if is_plain(view)), None)
     if plain is None:
         plain = client.create_view(project_id, {"title": PLAIN_TITLE})
         views.append(plain)
@@ -57,7 +57,8 @@ def ensure_tabs(client: LabelStudio, project_id: int) -> None:
         log.info("tabs_made", project_id=project_id, tabs=len(made))
 
 
-def _is_plain(view: View) -> bool:
+def is_plain(view: View) -> bool:
+    """Whether a tab shows all tasks in no order of its own, so that labelling from it follows the queue."""
     items = (view.data.get("filters") or {}).get("items")
     return not items and not view.data.get("ordering")
 

@@ -104,6 +104,7 @@ def test_a_webhook_made_first_is_the_only_one(world: World, project: StoredProje
     hooks = world.client.list_webhooks(project.id)
     assert [hook.headers for hook in hooks] == [{"Authorization": "Basic eDp5"}]
     changed = world.client.update_webhook(hooks[0].id, hooks[0].url, headers={"Authorization": "Basic b3RoZXI="})
+    world.client.recheck_webhook(changed)
     assert world.client.list_webhooks(project.id) == [changed]
     assert changed.is_active
     assert changed.send_payload

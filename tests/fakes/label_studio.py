@@ -26,12 +26,14 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 class FakeLabelStudio:
-    """`down = True` makes it unreachable. `sent` holds the webhook bodies it would have delivered."""
+    """`down` makes it unreachable, `guarded` keeps it from calling our address; `sent` holds the webhook bodies it
+    would have delivered."""
 
     url = "http://label-studio.test"
 
     def __init__(self) -> None:
         self.down = False
+        self.guarded = False
         self.sent: list[dict[str, Any]] = []
         self.projects: dict[int, StoredProject] = {}
         self.tasks: dict[int, StoredTask] = {}
@@ -108,6 +110,11 @@ class FakeLabelStudio:
         hook = self._get(self.webhooks, webhook_id)
         self.webhooks[webhook_id] = Webhook(webhook_id, hook.project_id, url, True, True, True, dict(headers))
         return self.webhooks[webhook_id]
+
+    def recheck_webhook(self, webhook: Webhook) -> None:
+        self._get(self.webhooks, webhook.id)
+        if self.guarded:
+            raise LabelStudioError("Label Studio refused to PATCH the webhook (400): is blocked", status=400)
 
     def delete_webhook(self, webhook_id: int) -> None:
         self._answer()

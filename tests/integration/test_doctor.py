@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
+from sqlalchemy import update
 
 from config.settings import Settings
 from ml_backend import projects
 from ml_backend.bootstrap import Services
 from ml_backend.cli.main import run
 from ml_backend.doctor import examine
+from ml_backend.jobs import CHALLENGE, CHALLENGE_EVERY
 from ml_backend.queues import QueueName
 from sync.checkup import Finding, Level
 from sync.reconcile import reconcile
@@ -26,6 +28,7 @@ from tests.integration.rows import new_event
 from tests.live.receiver import run_receiver
 from training.store.tables.annotations import PushedPrediction
 from training.store.tables.inbox import EventStatus
+from training.store.tables.projects import DueTime
 from training.store.unit_of_work import Store
 from training.taxonomy import load_taxonomy, taxonomy_of
 
@@ -241,12 +244,59 @@ def test_doctor_names_the_guards_of_label_studio(system: System) -> None:
     assert "SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false" in note.remedy
 
 
-def test_doctor_notes_another_order_of_tasks_without_asking_for_a_change(system: System) -> None:
-    """Another sampling may be wanted: it is told, and is no problem."""
-    system.change_project(sampling="Sequential sampling")
+@pytest.mark.parametrize("sampling", ["Sequential sampling", "Uniform sampling"])
+def test_doctor_sees_a_queue_that_does_not_go_by_scores(system: System, sampling: str) -> None:
+    """A project that somebody gave another order is found, and `adopt` brings the queue back."""
+    system.change_project(sampling=sampling)
+    assert f"its queue is not active: tasks come up by {sampling!r}" in system.only_problem().found
+    assert run(["project", "adopt", str(system.project_id), "--base-model", "blank:en"], system.services) == 0
     assert system.problems() == []
-    notes = [finding for finding in examine(system.services) if finding.level is Level.NOTE]
-    assert ["Sequential sampling" in note.found for note in notes] == [True]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {
+            "filters": {
+                "conjunction": "and",
+                "items": [{"filter": "filter:tasks:id", "operator": "greater", "value": 5}],
+            }
+        },
+        {"ordering": ["tasks:id"]},
+    ],
+)
+def test_doctor_sees_a_first_tab_that_leaves_the_queue_out(system: System, change: dict[str, Any]) -> None:
+    """Who labels from a tab with a filter or an order leaves the queue: it must not be the first one."""
+    view = system.fake.list_views(system.project_id)[0]
+    system.fake.views[view.id] = (system.project_id, replace(view, data={**view.data, **change}))
+    finding = system.only_problem()
+    assert "its first tab, 'All tasks', filters or orders" in finding.found
+    assert run(["project", "adopt", str(system.project_id), "--base-model", "blank:en"], system.services) == 0
+    assert system.problems() == []
+    assert view.id in {one.id for one in system.fake.list_views(system.project_id)}
+
+
+def test_doctor_sees_that_label_studios_guards_swallow_feedback(system: System) -> None:
+    """Started again without the settings that let it call us, Label Studio drops events in silence: it is found."""
+    system.fake.guarded = True
+    finding = system.only_problem()
+    assert "its guards refuse private addresses, so feedback is lost" in finding.found
+    assert "SSRF_PROTECTION_ENABLED=false" in finding.remedy
+
+
+def test_doctor_sees_that_nothing_rings(system: System) -> None:
+    """A scheduler that is gone is found by the time of the last tick."""
+    with system.store.write() as uow:
+        assert uow.schedule.claim(CHALLENGE, system.project_id, every=CHALLENGE_EVERY, now=datetime.now(UTC))
+        uow.commit()
+    assert system.problems() == []
+    with system.store.write() as uow:
+        uow.session.execute(update(DueTime).values(due_at=datetime.now(UTC) - timedelta(hours=1)))
+        uow.commit()
+    finding = system.only_problem()
+    assert finding.subject == "scheduler"
+    assert "what is due was last looked for at" in finding.found
+    assert "ml_backend.scheduler" in finding.remedy
 
 
 def test_doctor_sees_that_too_few_annotators_are_asked(system: System) -> None:

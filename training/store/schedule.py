@@ -36,6 +36,11 @@ class Schedule:
         """Whether `name` was ever claimed."""
         return self._find(name, project_id) is not None
 
+    def due_at(self, name: str, project_id: int) -> datetime | None:
+        """When `name` is due next; None where it was never claimed."""
+        row = self._find(name, project_id)
+        return None if row is None else row.due_at
+
     def _find(self, name: str, project_id: int) -> DueTime | None:
         return self._session.get(DueTime, (name, project_id), populate_existing=True)
 
