@@ -1,25 +1,31 @@
 """How long a version's predictions take for a large pool, and what annotators and the drain notice of it.
 
 `python -m benchmarks.refresh --tasks 50000` starts the whole system. Tasks and texts are put into Label Studio and the
-store in bulk, without webhooks. An annotator takes what comes next and submits it, over and over: first in peace, after
-a first refresh, then while the whole pool is refreshed for another version.
+store in bulk, without webhooks. An annotator takes what comes next and submits it, and Label Studio's own question to
+/predict is asked, over and over: first in peace, after a first refresh, then while the whole pool is refreshed for
+another version. With `--kill` the worker is killed in the middle of that, and what it had done must not be done again.
+With `--folder` a second call goes on with the pool of the first, which leaves out filling and the first refresh.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import psutil
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 
 from ml_backend.projects import connection_of
 from tests.live.label_studio import MISSING, find_label_studio
@@ -28,6 +34,7 @@ from tests.live.system import RunningSystem, run_system, wait_for
 from training.demo_texts import generate
 from training.registry import activate
 from training.spans import hash_text
+from training.store.tables.annotations import PushedPrediction
 from training.store.tables.models import MLModel
 from training.store.tables.texts import Task, TextRow
 
@@ -35,16 +42,18 @@ CHUNK = 1000
 DISTINCT = 2000
 PAUSE_SECONDS = 0.5
 PATIENCE_SECONDS = 1800.0
+TITLE = "Refresh"
 LABELS = ("PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN")
 
 
 @dataclass
 class Work:
-    """Seconds that each page, each submit, and each way from a submit into the store took."""
+    """Seconds that each page, submit, way from a submit into the store, and request to /predict took."""
 
     pages: list[float] = field(default_factory=list)
     submits: list[float] = field(default_factory=list)
     ways: list[float] = field(default_factory=list)
+    predicts: list[float] = field(default_factory=list)
 
 
 def main() -> None:
@@ -54,45 +63,119 @@ def main() -> None:
     parser.add_argument("--base-model", default="", help="base model of the project (the shipped default)")
     parser.add_argument("--peace", type=float, default=20.0, help="seconds of annotating without a refresh (20)")
     parser.add_argument("--once", action="store_true", help="only the first refresh, without an annotator")
+    parser.add_argument("--workers", type=int, default=1, help="refresh workers (1)")
+    parser.add_argument("--kill", action="store_true", help="kill the first worker once a third has been pushed")
+    parser.add_argument("--folder", type=Path, help="data folder to keep, or to go on with (a new one)")
     arguments = parser.parse_args()
     executable = find_label_studio()
     if executable is None:
         sys.exit(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="spanloop-refresh-"))
-    with run_system(folder, label_studio=executable, tick_seconds=2.0) as system:
-        project = LiveProject.create(system, "Refresh", LABELS, folder=folder, base=arguments.base_model)
-        began = time.monotonic()
-        fill(system, project, arguments.tasks)
-        say(f"{arguments.tasks:,} tasks made in {time.monotonic() - began:.0f} s")
-        with memory_of_refresh(system) as peak:
-            say(
-                f"first refresh: {wait_for_refresh(project):.0f} s, worker's peak {max(peak, default=0) / 2**20:.0f} MB"
-            )
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="spanloop-refresh-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        run_system(folder, label_studio=executable, tick_seconds=2.0) as system,
+        more_workers(folder, arguments.workers - 1) as workers,
+    ):
+        project = prepare(system, folder, base=arguments.base_model, tasks=arguments.tasks, workers=workers)
         if not arguments.once:
-            compare(system, project, peace=arguments.peace)
+            compare(system, project, workers, peace=arguments.peace, kill=arguments.kill)
 
 
-def compare(system: RunningSystem, project: LiveProject, *, peace: float) -> None:
-    """Annotate in peace and during a refresh."""
+def prepare(
+    system: RunningSystem, folder: Path, *, base: str, tasks: int, workers: list[psutil.Process]
+) -> LiveProject:
+    """The project with its pool refreshed once; made where the folder does not hold it yet."""
+    with system.store.read() as uow:
+        known = [one.id for one in uow.projects.all() if one.title == TITLE]
+    if known:
+        project = LiveProject(system, known[0])
+        wait_for_refresh(project)
+        return project
+    project = LiveProject.create(system, TITLE, LABELS, folder=folder, base=base)
+    began = time.monotonic()
+    fill(system, project, tasks)
+    say(f"{tasks:,} tasks made in {time.monotonic() - began:.0f} s")
+    with memory_of_refresh(system, workers) as peak:
+        took = wait_for_refresh(project)
+    say(f"first refresh: {took:.0f} s, {tasks / took:.0f} tasks/s, a job's peak {max(peak, default=0) / 2**20:.0f} MB")
     system.label_studio.create_webhook(
         project.id, f"{system.url}/p/{project.id}/webhook", headers=connection_of(system.services).headers
     )
+    return project
+
+
+def compare(
+    system: RunningSystem, project: LiveProject, workers: list[psutil.Process], *, peace: float, kill: bool
+) -> None:
+    """Annotate in peace and during a refresh."""
+    with system.store.read() as uow:
+        tasks, finished = uow.texts.count_tasks(project.id)
     with annotating(system, project) as quiet:
         time.sleep(peace)
-    with annotating(system, project) as busy, memory_of_refresh(system) as peak:
+    with annotating(system, project) as busy, memory_of_refresh(system, workers) as peak:
         began = time.monotonic()
         go_live(system, project)
         wait_for("the flip", lambda: project.shown().model_version == project.live().version, seconds=PATIENCE_SECONDS)
         flipped = time.monotonic() - began
+        if kill:
+            kill_in_the_middle(system, project, waiting=tasks - finished)
         wait_for_refresh(project)
         whole = time.monotonic() - began
     memory = max(peak, default=0) / 2**20
-    say(f"second refresh: announced after {flipped:.1f} s, done after {whole:.0f} s, worker's peak {memory:.0f} MB")
-    say(f"{'':<28}{'pages':>7}{'median':>9}{'95th':>9}{'worst':>9}")
+    say(
+        f"second refresh: announced after {flipped:.1f} s, {tasks - finished:,} tasks done after {whole:.0f} s "
+        f"({(tasks - finished) / whole:.0f} a second), a job's peak {memory:.0f} MB"
+    )
+    say(f"predictions of {project.live().version} in Label Studio beyond one a task: {count_doubled(project)}")
+    say(f"{'':<32}{'number':>7}{'median':>9}{'95th':>9}{'worst':>9}")
     for name, work in (("in peace", quiet), ("during the refresh", busy)):
-        for what, seconds in (("next page", work.pages), ("submit", work.submits), ("into the store", work.ways)):
+        for what, seconds in (
+            ("next page", work.pages),
+            ("submit", work.submits),
+            ("into the store", work.ways),
+            ("/predict", work.predicts),
+        ):
             line = "".join(f"{quantile(seconds, q) * 1000:>7.0f}ms" for q in (0.5, 0.95, 1.0))
-            say(f"{name + ', ' + what:<28}{len(seconds):>7}{line}")
+            say(f"{name + ', ' + what:<32}{len(seconds):>7}{line}")
+
+
+def kill_in_the_middle(system: RunningSystem, project: LiveProject, *, waiting: int) -> None:
+    """Kill the supervisor's refresh worker, job and all, once a third of the tasks was pushed."""
+    wait_for("a third", lambda: count_pushed(project) > waiting / 3, seconds=PATIENCE_SECONDS)
+    system.kill("worker-refresh")
+    say(f"worker killed with {count_pushed(project):,} tasks in Label Studio")
+
+
+def count_pushed(project: LiveProject) -> int:
+    """Predictions of the live version that the store knows to be in Label Studio."""
+    query = select(func.count()).select_from(PushedPrediction)
+    query = query.where(PushedPrediction.project_id == project.id, PushedPrediction.version == project.live().version)
+    with project.system.store.read() as uow:
+        return uow.session.scalar(query) or 0
+
+
+def count_doubled(project: LiveProject) -> int:
+    """How many predictions of the live version stand beside another one of it; read from Label Studio's database,
+    since its API takes minutes for so many tasks."""
+    file = project.system.settings.data_dir / "label-studio" / "label_studio.sqlite3"
+    query = "SELECT count(*) - count(DISTINCT task_id) FROM prediction WHERE project_id = ? AND model_version = ?"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return int(database.execute(query, (project.id, project.live().version)).fetchone()[0])
+
+
+@contextmanager
+def more_workers(folder: Path, count: int) -> Iterator[list[psutil.Process]]:
+    """Further workers for the queue refresh, as an operator starts them."""
+    command = [sys.executable, "-m", "ml_backend.worker", "refresh"]
+    settings = {**os.environ, "SPANLOOP_DATA_DIR": str(folder), "SPANLOOP_TICK_SECONDS": "2"}
+    started = [subprocess.Popen(command, env=settings) for _ in range(count)]
+    try:
+        yield [psutil.Process(one.pid) for one in started]
+    finally:
+        for one in started:
+            one.terminate()
+        for one in started:
+            one.wait()
 
 
 def fill(system: RunningSystem, project: LiveProject, count: int) -> None:
@@ -177,7 +260,7 @@ def go_live(system: RunningSystem, project: LiveProject) -> None:
 
 @contextmanager
 def annotating(system: RunningSystem, project: LiveProject) -> Iterator[Work]:
-    """An annotator at work until the block ends."""
+    """An annotator at work, and Label Studio asking for predictions, until the block ends."""
     work, stop = Work(), threading.Event()
     annotator = system.annotator(project.id)
 
@@ -195,26 +278,37 @@ def annotating(system: RunningSystem, project: LiveProject) -> Iterator[Work]:
             work.submits.append(done - opened)
             work.ways.append(time.monotonic() - done)
 
-    thread = threading.Thread(target=annotate, name="annotator")
-    thread.start()
+    def ask() -> None:
+        tasks = [{"id": 1, "data": {"text": next(generate(1, seed=2)).text}}]
+        with httpx.Client(base_url=system.url, auth=system.credential, timeout=100) as client:
+            while not stop.wait(PAUSE_SECONDS):
+                began = time.monotonic()
+                client.post(f"/p/{project.id}/predict", json={"tasks": tasks}).raise_for_status()
+                work.predicts.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=act, name=act.__name__) for act in (annotate, ask)]
+    for thread in threads:
+        thread.start()
     try:
         yield work
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 @contextmanager
-def memory_of_refresh(system: RunningSystem) -> Iterator[list[int]]:
-    """Resident bytes of the refresh worker's job, looked at four times a second."""
+def memory_of_refresh(system: RunningSystem, workers: list[psutil.Process]) -> Iterator[list[int]]:
+    """Resident bytes of each refresh worker's job, looked at four times a second."""
     sizes: list[int] = []
     stop = threading.Event()
 
     def look() -> None:
         while not stop.wait(0.25):
             try:
-                sizes.extend(child.memory_info().rss for child in system.process("worker-refresh").children())
-            except psutil.Error:
+                jobs = [job for one in (system.process("worker-refresh"), *workers) for job in one.children()]
+                sizes.extend(job.memory_info().rss for job in jobs)
+            except (psutil.Error, AssertionError):  # a worker that was killed
                 continue
 
     thread = threading.Thread(target=look, name="memory")
