@@ -155,7 +155,7 @@ def _take_in(
     register_base: RegisterBase,
     now: datetime,
 ) -> Project:
-    parse_config(stored.label_config)
+    config = parse_config(stored.label_config)
     # Label Studio calls our /setup while it connects the backend: the store has to know the project by then.
     with store.write() as uow:
         project = _keep(uow, stored.id, stored.title, stored.label_config, plan, register_base, now=now)
@@ -167,7 +167,7 @@ def _take_in(
     webhook = _ensure_webhook(client, connection, stored.id)
     backend = _ensure_backend(client, connection, stored.id, version=version)
     client.update_project(stored.id, model_version=version)
-    ensure_tabs(client, stored.id)
+    ensure_tabs(client, stored.id, text_key=config.text_key)
     with store.write() as uow:
         project = uow.projects.lock(stored.id)
         project.webhook_id, project.backend_id = webhook.id, backend.id

@@ -26,6 +26,28 @@ class Tab:
     waiting: bool = False
 
 
+HIDDEN = (
+    "inner_id",
+    "completed_at",
+    "cancelled_annotations",
+    "total_predictions",
+    "annotations_results",
+    "annotations_ids",
+    "predictions_score",
+    "predictions_model_versions",
+    "predictions_results",
+    "file_upload",
+    "storage_filename",
+    "created_at",
+    "updated_at",
+    "updated_by",
+    "avg_lead_time",
+    "draft_exists",
+    f"data.{FIELD}",
+)
+"""Columns that are left out at first: a tab made by the API shows all there are, and the text last, out of sight."""
+HIDDEN_WHILE_LABELLING = ("id", "annotators")
+TEXT_WIDTH = 640
 PLAIN_TITLE = "All tasks"
 TABS = (
     Tab("Most uncertain", Mark.UNCERTAIN, ranked=True, waiting=True),
@@ -37,8 +59,10 @@ TABS = (
 """In the order in which they stand behind the plain tab."""
 
 
-def ensure_tabs(client: LabelStudio, project_id: int) -> None:
+def ensure_tabs(client: LabelStudio, project_id: int, *, text_key: str) -> None:
     """Make the tabs that are missing, by title; what people made of a tab stays as it is.
+
+    `text_key` names the tasks' text, which gets most of a tab's width.
 
     A tab without filter or order comes first: the labelling stream follows the tab it opens from, and one with
     either has neither uncertainty sampling nor locks.
@@ -47,9 +71,13 @@ def ensure_tabs(client: LabelStudio, project_id: int) -> None:
     titles = {view.title for view in views}
     plain = next((view for view in views if is_plain(view)), None)
     if plain is None:
-        plain = client.create_view(project_id, {"title": PLAIN_TITLE})
+        plain = client.create_view(project_id, {"title": PLAIN_TITLE, **_columns(text_key)})
         views.append(plain)
-    made = [client.create_view(project_id, _describe(tab)) for tab in TABS if tab.title not in titles]
+    made = [
+        client.create_view(project_id, {**_describe(tab), **_columns(text_key)})
+        for tab in TABS
+        if tab.title not in titles
+    ]
     if made or views[0].id != plain.id:
         others = [view.id for view in views if view.id != plain.id]
         client.order_views(project_id, [plain.id, *others, *(view.id for view in made)])
@@ -61,6 +89,18 @@ def is_plain(view: View) -> bool:
     """Whether a tab shows all tasks in no order of its own, so that labelling from it follows the queue."""
     items = (view.data.get("filters") or {}).get("items")
     return not items and not view.data.get("ordering")
+
+
+def _columns(text_key: str) -> dict[str, Any]:
+    """What a tab shows, in the list of tasks and in the one beside an open task."""
+    hidden = [f"tasks:{name}" for name in HIDDEN]
+    return {
+        "hiddenColumns": {
+            "explore": hidden,
+            "labeling": [*hidden, *(f"tasks:{name}" for name in HIDDEN_WHILE_LABELLING)],
+        },
+        "columnsWidth": {f"tasks:data.{text_key}": TEXT_WIDTH},
+    }
 
 
 def _describe(tab: Tab) -> dict[str, Any]:

@@ -158,10 +158,10 @@ def test_a_projects_own_tabs_stay_behind_a_plain_one(loop: Loop) -> None:
     client: Any = loop.fake
     loop.fake.views.clear()
     loop.fake.create_view(loop.project_id, {"title": "Mine", "ordering": ["tasks:id"]})
-    ensure_tabs(client, loop.project_id)
+    ensure_tabs(client, loop.project_id, text_key="text")
     titles = [view.title for view in loop.fake.list_views(loop.project_id)]
     assert titles == ["All tasks", "Mine", *(tab.title for tab in TABS)]
     loop.fake.views.clear()
     loop.fake.create_view(loop.project_id, {"title": "Default"})
-    ensure_tabs(client, loop.project_id)
+    ensure_tabs(client, loop.project_id, text_key="text")
     assert [view.title for view in loop.fake.list_views(loop.project_id)][:2] == ["Default", TABS[0].title]
