@@ -9,20 +9,21 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.texts import GoldText, badge_texts
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem
-from training.demo_texts import DemoText, generate
 from training.feedback import count_edits
 from training.spans import parse_spans
 from training.store.tables.runs import RunStatus
 
-POOL, TEST = 80, 30
+POOL = [*badge_texts(seed=11), *badge_texts(seed=12)]
+TEST = badge_texts(seed=13)[:30]
 BUDGET, BATCH = 48, 24
 STRATEGIES = ("uncertainty", "random")
 
 
-def write_gold(file: Path, texts: Sequence[DemoText]) -> Path:
-    rows = [{"text": one.text, "spans": [span.to_json() for span in one.spans]} for one in texts]
+def write_gold(file: Path, texts: Sequence[GoldText]) -> Path:
+    rows = [{"text": one.text, "spans": [span.to_json() for span in one.spans(badge="BADGE")]} for one in texts]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
 
@@ -31,9 +32,8 @@ def write_gold(file: Path, texts: Sequence[DemoText]) -> Path:
 def runs(system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The runs of a small simulation's report, by strategy."""
     folder = tmp_path_factory.mktemp("simulate")
-    texts = list(generate(POOL + TEST, seed=11))
-    pool = write_gold(folder / "pool.jsonl", texts[:POOL])
-    test = write_gold(folder / "test.jsonl", texts[POOL:])
+    pool = write_gold(folder / "pool.jsonl", POOL)
+    test = write_gold(folder / "test.jsonl", TEST)
     size = ["--budget", BUDGET, "--batch", BATCH, "--seeds", 1, "--strategies", ",".join(STRATEGIES)]
     where = ["--project", "Simulated", "--base-model", "blank:en", "--report", folder / "out.json"]
     system.spanloop("simulate", "--pool", pool, "--test", test, *size, *where)
@@ -78,8 +78,8 @@ def test_the_report_says_what_the_store_holds(
 
 def test_the_test_file_never_enters_label_studio(system: RunningSystem, runs: dict[str, dict[str, Any]]) -> None:
     """The projects hold the pool, each text once, and nothing else."""
-    pool = {one.text for one in generate(POOL, seed=11)}
+    pool = {one.text for one in POOL}
     for run in runs.values():
         texts = [task.data["text"] for task in system.label_studio.iter_tasks(run["project"], in_full=False)]
-        assert len(texts) == POOL
+        assert len(texts) == len(POOL)
         assert set(texts) == pool
