@@ -87,20 +87,20 @@ def prepare(
     """The project with its pool refreshed once; made where the folder does not hold it yet."""
     with system.store.read() as uow:
         known = [one.id for one in uow.projects.all() if one.title == TITLE]
-    if known:
+        there = uow.texts.count_tasks(known[0])[0] if known else 0
+    if there >= tasks:
         project = LiveProject(system, known[0])
         wait_for_refresh(project)
         return project
-    project = LiveProject.create(system, TITLE, LABELS, folder=folder, base=base)
+    project = (
+        LiveProject(system, known[0]) if known else LiveProject.create(system, TITLE, LABELS, folder=folder, base=base)
+    )
     began = time.monotonic()
-    fill(system, project, tasks)
-    say(f"{tasks:,} tasks made in {time.monotonic() - began:.0f} s")
+    fill(system, project, there, tasks)
+    say(f"{tasks - there:,} tasks made in {time.monotonic() - began:.0f} s")
     with memory_of_refresh(system, workers) as peak:
         took = wait_for_refresh(project)
     say(f"first refresh: {took:.0f} s, {tasks / took:.0f} tasks/s, a job's peak {max(peak, default=0) / 2**20:.0f} MB")
-    system.label_studio.create_webhook(
-        project.id, f"{system.url}/p/{project.id}/webhook", headers=connection_of(system.services).headers
-    )
     return project
 
 
@@ -108,6 +108,10 @@ def compare(
     system: RunningSystem, project: LiveProject, workers: list[psutil.Process], *, peace: float, kill: bool
 ) -> None:
     """Annotate in peace and during a refresh."""
+    if not system.label_studio.list_webhooks(project.id):
+        system.label_studio.create_webhook(
+            project.id, f"{system.url}/p/{project.id}/webhook", headers=connection_of(system.services).headers
+        )
     with system.store.read() as uow:
         tasks, finished = uow.texts.count_tasks(project.id)
     with annotating(system, project) as quiet:
@@ -178,8 +182,8 @@ def more_workers(folder: Path, count: int) -> Iterator[list[psutil.Process]]:
             one.wait()
 
 
-def fill(system: RunningSystem, project: LiveProject, count: int) -> None:
-    """Tasks with texts of the demo, each with a number of its own, in Label Studio and in the store."""
+def fill(system: RunningSystem, project: LiveProject, first: int, count: int) -> None:
+    """Tasks with texts of the demo, numbered from `first` to `count`, in Label Studio and in the store."""
     for hook in system.label_studio.list_webhooks(project.id):
         system.label_studio.delete_webhook(hook.id)
     drawn = [one.text for one in generate(DISTINCT, seed=1)]
@@ -187,7 +191,7 @@ def fill(system: RunningSystem, project: LiveProject, count: int) -> None:
     with system.store.write() as uow:
         uow.projects.lock(project.id).reconcile_cursor = now
         uow.commit()
-    for start in range(0, count, CHUNK):
+    for start in range(first, count, CHUNK):
         texts = [f"{drawn[n % len(drawn)]} ({n})" for n in range(start, min(count, start + CHUNK))]
         ids = system.label_studio.import_tasks(project.id, [{"data": {"text": text}} for text in texts])
         keep(system, project, texts, ids, now=now)
