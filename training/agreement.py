@@ -17,6 +17,8 @@ from training.evaluate import LabelScores, label_scores
 from training.spans import Span
 from training.words import OUTSIDE, find_words, label_words
 
+RELIABLE, TENTATIVE = 0.8, 2 / 3
+
 
 @dataclass(frozen=True, slots=True)
 class AnsweredText:
@@ -103,6 +105,15 @@ def krippendorff_alpha(units: Iterable[Sequence[str]]) -> float | None:
     pairable = totals.total()
     expected = (pairable**2 - sum(number**2 for number in totals.values())) / (pairable - 1) if pairable > 1 else 0.0
     return 1 - disagreed / expected if expected else None
+
+
+def judge_alpha(alpha: float) -> str:
+    """What an alpha means for those who rely on the annotations (Krippendorff 2004, "Content Analysis", page 241)."""
+    if alpha >= RELIABLE:
+        return f"reliable ({RELIABLE:g} or more)"
+    if alpha >= TENTATIVE:
+        return f"good enough for careful conclusions only ({TENTATIVE:.2f} to {RELIABLE:g})"
+    return f"not reliable (below {TENTATIVE:.2f}): agree on what each label means before going on"
 
 
 def _units(one: AnsweredText) -> list[dict[int, str]]:

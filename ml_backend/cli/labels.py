@@ -10,7 +10,7 @@ from ml_backend.bootstrap import utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, ProjectId, session_of
 from ml_backend.projects import task_page
-from training.agreement import Agreement
+from training.agreement import Agreement, judge_alpha
 from training.quality import StandingDoubt, audit_labels, read_agreement, read_doubts
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look for label errors, and at agreement.")
@@ -62,6 +62,8 @@ def agreement(context: typer.Context, project_id: ProjectId = None, limit: Limit
         if rows:
             session.say(title.replace("_", " "))
             session.show(rows, as_json=False, nothing="")
+    if measured.alpha is not None:
+        session.say(f"By alpha the annotations are {judge_alpha(measured.alpha)}.")
     if not measured.texts:
         session.say("No text was annotated by two people yet; `agreement:2` as the verification rule asks for that.")
 

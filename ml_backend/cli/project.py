@@ -133,7 +133,7 @@ def outlook(
         return
     session.show(found.pop("points"), as_json=False, nothing="No run has registered a version yet.")
     advice = found.pop("advice")
-    session.show_pairs("outlook", found)
+    session.show_pairs("outlook", {name: value for name, value in found.items() if value is not None})
     session.say(f"{advice[0].upper()}{advice[1:]}.")
 
 

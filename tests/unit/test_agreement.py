@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.agreement import AnsweredText, krippendorff_alpha, measure_agreement
+from training.agreement import AnsweredText, judge_alpha, krippendorff_alpha, measure_agreement
 from training.spans import Span
 
 TEXT = "Ada Byron lives in London"
@@ -26,6 +26,15 @@ def test_alpha_is_that_of_the_literature() -> None:
     )
     units = [[v for v in unit if v != "*"] for unit in zip(*(row.split() for row in observers), strict=True)]
     assert krippendorff_alpha(units) == pytest.approx(0.743, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "said"),
+    [(0.93, "reliable (0.8"), (0.7, "careful conclusions"), (0.5, "not reliable"), (-0.2, "not reliable")],
+)
+def test_alpha_is_put_into_words(alpha: float, said: str) -> None:
+    """Who reads the figure is told what it is good for."""
+    assert said in judge_alpha(alpha)
 
 
 def test_alpha_says_nothing_where_nothing_varies() -> None:
