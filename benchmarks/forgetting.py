@@ -3,8 +3,9 @@
     python -m benchmarks.forgetting train.jsonl --test test.jsonl --label CREDIT_CARD --texts 200
 
 Each line of the files is {"text", "spans": [{"start", "end", "label"}]}. The texts are annotated with the new label
-alone, as a project that has only this one would have them. Agreement is the F1 of the trained model's output of the
-base's labels with the base's own output, on the test texts. One JSON object a line goes to standard output.
+alone, as a project that has only this one would have them; as many of the file's other texts are the ones that nobody
+has annotated yet. Agreement is the F1 of the trained model's output of the base's labels with the base's own output, on
+the test texts; before the training it is 1. One JSON object a line goes to standard output.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.recipes import cut_parts, f1_of
+from benchmarks.training_and_prediction import read_examples
 from training.base import labels_of, load_base
 from training.pipeline import Pipeline, load_pipeline
 from training.run_report import measure_agreement
 from training.trainer import Example, TrainingPlan, train_pipeline
 
+WAYS = ("without", "annotated", "all")
+"""No rehearsal, rehearsal on the annotated texts, or on these and on as many that nobody has annotated."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the arguments, measure both ways, print."""
+    """Read the arguments, measure each way, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train", type=Path)
     parser.add_argument("--test", type=Path)
@@ -37,16 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--base-model", default="en_core_web_sm")
     parser.add_argument("--language", default="en")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     options = parser.parse_args(arguments)
-    for rehearse in (False, True):
-        json.dump(measure(options, rehearse=rehearse), sys.stdout)
+    for way in options.ways:
+        json.dump(measure(options, way), sys.stdout)
         sys.stdout.write("\n")
         sys.stdout.flush()
 
 
-def measure(options: argparse.Namespace, *, rehearse: bool) -> dict[str, Any]:
+def measure(options: argparse.Namespace, way: str) -> dict[str, Any]:
     """The figures of one training."""
-    _, train, dev, test = (part for part in cut_parts(options, options.seed))
+    _, train, dev, test = cut_parts(options, options.seed)
+    taken = {example.text for example in (*train, *dev, *test)}
+    others = [example.text for example in read_examples(options.train) if example.text not in taken]
     train, dev, test = (_with_one_label(part, options.label) for part in (train, dev, test))
     plan = TrainingPlan(
         options.base_model,
@@ -56,7 +64,8 @@ def measure(options: argparse.Namespace, *, rehearse: bool) -> dict[str, Any]:
         recipe="finetune",
         base_mapping={},
         pattern_mapping={},
-        rehearse=rehearse,
+        rehearse=way != "without",
+        unlabelled=tuple(others) if way == "all" else (),
     )
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +75,10 @@ def measure(options: argparse.Namespace, *, rehearse: bool) -> dict[str, Any]:
     base = load_base(options.base_model)
     return {
         "label": options.label,
-        "rehearse": rehearse,
+        "rehearsal": way,
+        "rehearsed_texts": spec.training["rehearsed_texts"],
         "texts": [len(train), len(dev), len(test)],
+        "tokenizer": spec.training["tokenizer"],
         "new_label_f1": round(f1_of(Pipeline(replace(spec, pattern_mapping={}), pipeline.nlp), test), 3),
         "agreement": round(measure_agreement(pipeline.nlp, base, labels_of(base), [e.text for e in test]), 3),
         "wall_seconds": round(seconds, 1),

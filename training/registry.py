@@ -124,7 +124,7 @@ def activate(
         raise Conflict(f"model {model.version} belongs to project {model.project_id}, not to {project_id}")
     if _was_refused(model.verdict) and not reason.strip():
         raise GateRefused(
-            f"the gate refused {model.version}: {'; '.join((model.verdict or {}).get('reasons', []))}. "
+            f"the gate refused {model.version}: {' '.join((model.verdict or {}).get('reasons', []))} "
             "Give a reason to put it live all the same"
         )
     live = uow.models.live(project_id)

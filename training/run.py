@@ -313,7 +313,7 @@ def _challenge(uow: UnitOfWork, project: Project, run: TrainingBatch, model: MLM
 
 
 def _why(verdict: Verdict) -> str:
-    return "; ".join(verdict.reasons) or verdict.kind
+    return " ".join(verdict.reasons) or verdict.kind
 
 
 def _incorporate(uow: UnitOfWork, run: TrainingBatch, snapshot: Snapshot) -> None:

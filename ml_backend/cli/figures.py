@@ -14,6 +14,11 @@ Metrics = Mapping[str, Any]
 Row = dict[str, Any]
 SHOWN_CELLS = 30
 WIDEST_TABLE = 8
+# The columns of a comparison, as tables that fit a narrow terminal.
+COMPARED = (
+    ("label", "f1_a", "f1_b", "b_less_a", "interval", "b_is_better", "spans"),
+    ("label", "precision_a", "precision_b", "recall_a", "recall_b"),
+)
 
 
 def overall_figures(metrics: Metrics) -> Row:

@@ -11,7 +11,7 @@ import typer
 from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli import ab
 from ml_backend.cli.bell import ring
-from ml_backend.cli.figures import comparison_rows, figures_as_json, judge_in_words, show_figures
+from ml_backend.cli.figures import COMPARED, comparison_rows, figures_as_json, judge_in_words, show_figures
 from ml_backend.cli.session import AsJson, ProjectId, session_of, who
 from ml_backend.projects import task_page
 from training import registry
@@ -104,8 +104,10 @@ def compare(
         return
     texts, spans = found.a.scores.texts, found.a.scores.support
     session.say(f"A is {a.version}, B is {b.version}; {texts} test texts with {spans} spans.\n")
-    session.show(rows, as_json=False, nothing="")
-    session.say(f"\n{judge_in_words(found, a.version, b.version)}")
+    for columns in COMPARED:
+        session.show([{name: row[name] for name in columns} for row in rows], as_json=False, nothing="")
+        session.say("")
+    session.say(judge_in_words(found, a.version, b.version))
 
 
 @app.command()

@@ -114,11 +114,16 @@ def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         number = all(isinstance(row[name], int | float) for row in rows)
-        # Where a table is too wide, sentences give way and figures stay readable.
+        # Where a table is too wide, sentences give way before figures, and what is cut shows that it is.
         short = all(len(_cell(row[name])) <= SHORT_CELL for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold", no_wrap=short)
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if number else "left",
+            overflow="ellipsis" if short else "fold",
+            no_wrap=short,
+        )
     for row in rows:
-        table.add_row(*(Text(_cell(value), overflow="fold") for value in row.values()))
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
     return table
 
 
@@ -131,6 +136,8 @@ def _cell(value: Any) -> str:
         return f"{round(value, 3):g}"
     if isinstance(value, datetime):
         return shown_time(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
     return str(value)
 
 

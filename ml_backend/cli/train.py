@@ -80,7 +80,9 @@ def _tell_result(session: Session, run: TrainingBatch) -> None:
         model = uow.models.get(run.model_id or "")
     facts, figures = model.spec.get("training", {}), run_metrics(run)
     session.say("✓ Training completed successfully!\n")
-    session.say(f"Model ID: {model.id} ({model.version})\nBatch ID: {run.id}\nModel saved to: {model.path}\n")
+    session.say(
+        f"Model ID: {model.id} ({model.version})\nBatch ID: {run.id}\nModel saved to: {_place_of(session, model)}\n"
+    )
     session.say("Training Metrics:")
     session.say(f"  Training samples: {figures['training_samples']}")
     session.say(f"  Iterations: {facts.get('epochs', '')} (recipe {facts.get('recipe', '')})")
@@ -95,15 +97,28 @@ def _tell_result(session: Session, run: TrainingBatch) -> None:
     session.say(RULE)
 
 
+def _place_of(session: Session, model: MLModel) -> str:
+    return f"{session.services.settings.resolved_artefacts_url.rstrip('/')}/{model.path}"
+
+
 def _tell_state(session: Session, run: TrainingBatch, model: MLModel) -> None:
     verdict = run.verdict or {}
     session.say(f"Gate: {verdict.get('kind', 'none')}")
     for reason in verdict.get("reasons", []):
         session.say(f"  {reason}")
+    session.say(f"\nNote: {say_state(run, model)}")
+
+
+def say_state(run: TrainingBatch, model: MLModel) -> str:
+    """Whether a run's model is live, and what puts it live."""
+    activate = f"spanloop models activate {model.version}"
     if model.is_production:
-        session.say("\nNote: New model is ACTIVE.")
-        return
-    session.say("\nNote: New model is NOT active by default.")
-    session.say(
-        f"Review the metrics and activate it manually if performance is good: spanloop models activate {model.version}"
+        return "New model is ACTIVE."
+    if not (run.verdict or {}).get("passed", True):
+        return f"New model is NOT active: its gate refused it. To put it live all the same: {activate} --reason WHY"
+    if model.is_active:
+        return "New model is NOT active yet: it is tested beside the live one, see `spanloop models ab status`."
+    return (
+        "New model is NOT active by default.\n"
+        f"Review the metrics and activate it manually if performance is good: {activate}"
     )
