@@ -56,6 +56,19 @@ def check_files(live: MLModel | None, artefacts: ArtefactStore) -> None:
         ) from error
 
 
+def check_whole(model: MLModel, artefacts: ArtefactStore) -> None:
+    """Raise ArtefactCorrupt where a version that is about to go live has not the files that it was stored with."""
+    if not model.path:
+        return
+    try:
+        artefacts.fetch(model.path, model.checksum or "")
+    except ArtefactCorrupt as error:
+        raise ArtefactCorrupt(
+            f"{model.version} cannot go live: {error.message}. Restore its files, or put another version live with "
+            "`spanloop models activate`"
+        ) from error
+
+
 def register_base(uow: UnitOfWork, project: Project, spec: PipelineSpec, *, now: datetime) -> MLModel:
     """Register version 0, base model and patterns, and put it live; does nothing where it exists (rule 7)."""
     live = uow.models.live(project.id)
@@ -168,13 +181,19 @@ def rollback(uow: UnitOfWork, project_id: int, *, by: str, reason: str, now: dat
     Raises NotFound where there was none.
     """
     uow.projects.lock(project_id)
+    before, live = find_previous(uow, project_id), uow.models.live(project_id)
+    why = reason.strip() or f"rollback from {live.version if live else 'none'}"
+    done = activate(uow, project_id, before.id, by=by, reason=why, now=now)
+    assert done is not None, "the version before the live one is another one"
+    return done
+
+
+def find_previous(uow: UnitOfWork, project_id: int) -> MLModel:
+    """The version that a rollback would put live. Raises NotFound where there is none."""
     path = _path_to_live(uow, project_id)
     if len(path) < 2:
         raise NotFound(f"project {project_id} has no earlier live version to go back to")
-    why = reason.strip() or f"rollback from {uow.models.get(path[-1]).version}"
-    done = activate(uow, project_id, path[-2], by=by, reason=why, now=now)
-    assert done is not None, "the version before the live one is another one"
-    return done
+    return uow.models.get(path[-2])
 
 
 def _path_to_live(uow: UnitOfWork, project_id: int) -> list[str]:

@@ -306,12 +306,15 @@ def _change(difference: Difference) -> dict[str, float]:
     }
 
 
-@routes.post("/models/rollback/", responses=responses(*CHANGE_ERRORS))
+@routes.post("/models/rollback/", responses=responses(*CHANGE_ERRORS, ArtefactCorrupt))
 @allow(Act.ADMINISTER)
 def roll_back(body: RollbackRequest, caller: CallerDep, services: ServicesDep, later: BackgroundTasks) -> ModelDetails:
     """Put the version live that was live before; again, the one before that."""
-    with services.store.write() as uow:
+    with services.store.read() as uow:
         project = uow.projects.choose(body.project)
+        before = registry.find_previous(uow, project.id)
+    registry.check_whole(before, services.artefacts)
+    with services.store.write() as uow:
         done = registry.rollback(uow, project.id, by=_by(caller), reason=body.reason, now=utc_now())
         uow.commit()
     later.add_task(ring_later, services, "refresh", project.id)
@@ -337,7 +340,7 @@ def show_model(name: ModelName, services: ServicesDep, project: ProjectParameter
     return _details(services, _find(services, name, project).id)
 
 
-@routes.post("/models/{name:model}/activate/", responses=responses(*CHANGE_ERRORS, GateRefused))
+@routes.post("/models/{name:model}/activate/", responses=responses(*CHANGE_ERRORS, GateRefused, ArtefactCorrupt))
 @allow(Act.ADMINISTER)
 def activate(
     name: ModelName,
@@ -349,6 +352,7 @@ def activate(
 ) -> ModelDetails:
     """Put a version live; Label Studio follows as soon as the first fresh predictions are pushed."""
     model = _find(services, name, project)
+    registry.check_whole(model, services.artefacts)
     with services.store.write() as uow:
         registry.activate(uow, model.project_id, model.id, by=_by(caller), reason=body.reason, now=utc_now())
         uow.commit()

@@ -136,7 +136,11 @@ def find_model(services: Services, project_id: int, name: str) -> MLModel:
 
 
 def put_live(services: Services, model: MLModel, *, reason: str) -> bool:
-    """Make a version the live one and ring for fresh predictions; False where it was that already."""
+    """Make a version the live one and ring for fresh predictions; False where it was that already.
+
+    Raises ArtefactCorrupt where its files are not whole, before anything changes.
+    """
+    registry.check_whole(model, services.artefacts)
     with services.store.write() as uow:
         done = registry.activate(uow, model.project_id, model.id, by=who(), reason=reason, now=utc_now())
         uow.commit()
@@ -145,7 +149,10 @@ def put_live(services: Services, model: MLModel, *, reason: str) -> bool:
 
 
 def roll_back(services: Services, project_id: int, *, reason: str) -> MLModel:
-    """Go back to the version that was live before, and ring for its predictions. Raises NotFound."""
+    """Go back to the version that was live before, and ring for its predictions. Raises NotFound, ArtefactCorrupt."""
+    with services.store.read() as uow:
+        before = registry.find_previous(uow, project_id)
+    registry.check_whole(before, services.artefacts)
     with services.store.write() as uow:
         done = registry.rollback(uow, project_id, by=who(), reason=reason, now=utc_now())
         model = uow.models.get(done.model_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,11 +40,18 @@ def register(api: Api, *, right: int, passed: bool = True) -> str:
     evaluation = evaluate(GOLD, found, ("PERSON", "SSN", "CITY"), seed=0)
     kind = VerdictKind.PASSED if passed else VerdictKind.REFUSED
     verdict = Verdict(passed=passed, kind=kind, reasons=(f"it was {kind}",), figures={})
-    candidate = Candidate(SPEC, StoredArtefact("nowhere", "0" * 64, 10), evaluation, verdict, None)
+    candidate = Candidate(SPEC, save_files(api), evaluation, verdict, None)
     with api.store.write() as uow:
         model = register_candidate(uow, uow.projects.lock(1), candidate, now=NOW)
         uow.commit()
     return model.version
+
+
+def save_files(api: Api) -> StoredArtefact:
+    """The files of a version."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model").write_text("a model")
+        return api.services.artefacts.save(Path(folder), "project-1")
 
 
 def versions(api: Api) -> dict[str, bool]:
@@ -61,6 +70,21 @@ def test_api_models_go_live_and_back(api: Api) -> None:
     assert versions(api) == {"spanloop-v2": True, "spanloop-v1": False, "spanloop-v0": False}
     assert api.post("models/rollback/", {}).json()["version"] == "spanloop-v1"
     assert api.post(f"models/{shown['id']}/activate/", {}).json()["version"] == "spanloop-v2"
+
+
+def test_api_models_without_whole_files_do_not_go_live(sqlite_api: Api) -> None:
+    """A version whose files were changed is refused by name; what is live stays, whether one goes forward or back."""
+    for number in (1, 2, 3):
+        register(sqlite_api, right=1)
+        if number < 3:
+            assert sqlite_api.post(f"models/{number}/activate/", {"reason": "try"}).status_code == 200
+    for folder in Path(sqlite_api.services.settings.resolved_artefacts_url).glob("project-1-*"):
+        (folder / "model").write_text("another model")
+    error = error_of(sqlite_api.post("models/3/activate/", {"reason": "try"}), 503, "artefact_corrupt")
+    assert "spanloop-v3 cannot go live" in error["message"]
+    error_of(sqlite_api.post("models/rollback/", {}), 503, "artefact_corrupt")
+    assert versions(sqlite_api)["spanloop-v2"] is True
+    assert sqlite_api.post("models/0/activate/", {}).json()["is_production"] is True
 
 
 def test_api_models_that_were_refused_need_a_reason(sqlite_api: Api) -> None:
