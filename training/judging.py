@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -23,7 +23,8 @@ from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 
-CHUNK = 256
+# So many texts are read between two looks whether the run was cancelled.
+CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +58,37 @@ def read_test_part(store: Store, project: Project, snapshot: Snapshot) -> list[G
 
 
 def judge_candidate(
-    candidate: Pipeline, live: Pipeline, test: Sequence[GoldText], labels: Sequence[str], settings: ProjectSettings
+    candidate: Pipeline,
+    live: Pipeline,
+    test: Sequence[GoldText],
+    labels: Sequence[str],
+    settings: ProjectSettings,
+    *,
+    on_step: Callable[[], None],
 ) -> Judgement:
-    """Measure both on the test texts, on raw characters (rule 9), and let the gate judge."""
-    found = evaluate_pipeline(candidate, test, labels, seed=settings.seed)
-    before = evaluate_pipeline(live, test, labels, seed=settings.seed)
+    """Measure both on the test texts, on raw characters (rule 9), and let the gate judge.
+
+    `on_step` is called between some texts and the next; what it raises ends the measurement.
+    """
+    found = evaluate_pipeline(candidate, test, labels, seed=settings.seed, on_step=on_step)
+    before = evaluate_pipeline(live, test, labels, seed=settings.seed, on_step=on_step)
     verdict = judge(_measured(found), _measured(before), labels, rules=gate_rules(settings), seed=settings.seed)
     return Judgement(found, before, verdict)
 
 
-def evaluate_pipeline(pipeline: Pipeline, test: Sequence[GoldText], labels: Sequence[str], *, seed: int) -> Evaluation:
+def evaluate_pipeline(
+    pipeline: Pipeline,
+    test: Sequence[GoldText],
+    labels: Sequence[str],
+    *,
+    seed: int,
+    on_step: Callable[[], None] = lambda: None,
+) -> Evaluation:
     """Measure a served pipeline on texts whose spans are known; labels that the project has no more do not count."""
     known = set(labels)
     predicted: list[Prediction] = []
     for first in range(0, len(test), CHUNK):
+        on_step()
         said = pipeline.predict([one.text for one in test[first : first + CHUNK]])
         predicted += [Prediction(tuple(s for s in one.spans if s.label in known), one.score) for one in said]
     found = evaluate(test, [[span.span for span in one.spans] for one in predicted], labels, seed=seed)

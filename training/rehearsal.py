@@ -8,7 +8,7 @@ and in unlabelled texts, where nothing is said of the other tokens.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from training.corpus import Corpus, Example, build_corpus
@@ -16,9 +16,13 @@ from training.intervals import Taken
 from training.pipeline import Pipeline, PipelineSpec
 from training.spans import Span
 
+CHUNK = 64
 
-def predict_labels(nlp: Any, labels: Collection[str], texts: Sequence[str]) -> list[tuple[Span, ...]]:
-    """What a pipeline's recognizer says of texts under its own names of these labels."""
+
+def predict_labels(
+    nlp: Any, labels: Collection[str], texts: Sequence[str], *, on_step: Callable[[], None]
+) -> list[tuple[Span, ...]]:
+    """What a pipeline's recognizer says of texts under its own names of these labels; `on_step` may end it."""
     spec = PipelineSpec(
         base="",
         language=nlp.lang,
@@ -26,13 +30,20 @@ def predict_labels(nlp: Any, labels: Collection[str], texts: Sequence[str]) -> l
         label_mapping={label: label for label in labels},
         pattern_mapping={},
     )
-    predictions = Pipeline(spec, nlp).predict(texts)
-    return [tuple(found.span for found in prediction.spans) for prediction in predictions]
+    pipeline = Pipeline(spec, nlp)
+    found: list[tuple[Span, ...]] = []
+    for first in range(0, len(texts), CHUNK):
+        on_step()
+        predictions = pipeline.predict(texts[first : first + CHUNK])
+        found += [tuple(one.span for one in prediction.spans) for prediction in predictions]
+    return found
 
 
-def add_own_labels(nlp: Any, labels: Collection[str], examples: Sequence[Example]) -> list[Example]:
+def add_own_labels(
+    nlp: Any, labels: Collection[str], examples: Sequence[Example], *, on_step: Callable[[], None]
+) -> list[Example]:
     """The examples with the pipeline's predictions of these labels beside their gold spans, which come first."""
-    found = predict_labels(nlp, labels, [example.text for example in examples])
+    found = predict_labels(nlp, labels, [example.text for example in examples], on_step=on_step)
     return [
         Example(example.text, example.spans + tuple(_free_of(example.spans, spans)))
         for example, spans in zip(examples, found, strict=True)
@@ -46,8 +57,8 @@ def _free_of(gold: Iterable[Span], spans: Iterable[Span]) -> Iterable[Span]:
     return [span for span in spans if taken.take(span.start, span.end)]
 
 
-def rehearse_on(nlp: Any, labels: Collection[str], texts: Sequence[str]) -> Corpus:
+def rehearse_on(nlp: Any, labels: Collection[str], texts: Sequence[str], *, on_step: Callable[[], None]) -> Corpus:
     """Unlabelled texts as training docs: the pipeline's predictions of these labels; other tokens are unknown."""
-    found = predict_labels(nlp, labels, texts)
+    found = predict_labels(nlp, labels, texts, on_step=on_step)
     examples = [Example(text, spans) for text, spans in zip(texts, found, strict=True) if spans]
     return build_corpus(nlp, examples, rest="missing")

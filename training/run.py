@@ -208,7 +208,7 @@ def _train_and_judge(
     seconds = (workshop.clock() - started).total_seconds()
     heartbeat.check()
     trained = load_pipeline(spec, output)
-    judgement = _judge(project, settings, trained, live, snapshot, workshop)
+    judgement = _judge(project, settings, trained, live, snapshot, workshop, on_step=heartbeat.check)
     heartbeat.check()
     artefact = workshop.artefacts.save(output, f"project-{project.id}")
     found, verdict = judgement.candidate, judgement.verdict
@@ -217,7 +217,9 @@ def _train_and_judge(
         "candidate": found.to_json(),
         "live": judgement.live.to_json(),
         "tokens": report_tokens(trained, project, snapshot, workshop.store),
-        "memory": report_memory(trained, judgement, snapshot, known=set((plan.base_mapping or {}).values())),
+        "memory": report_memory(
+            trained, judgement, snapshot, known=set((plan.base_mapping or {}).values()), on_step=heartbeat.check
+        ),
         **_report(found.scores, snapshot, project.labels),
     }
     try:
@@ -234,11 +236,14 @@ def _judge(
     live: MLModel | None,
     snapshot: Snapshot,
     workshop: Workshop,
+    *,
+    on_step: Callable[[], None],
 ) -> Judgement:
     if live is None:
         raise RunError("the project has no live version to compare with; run `spanloop project adopt` on it again")
     test = read_test_part(workshop.store, project, snapshot)
-    return judge_candidate(trained, open_version(live, workshop.artefacts), test, project.labels, settings)
+    opened = open_version(live, workshop.artefacts)
+    return judge_candidate(trained, opened, test, project.labels, settings, on_step=on_step)
 
 
 def _report(scores: Scores, snapshot: Snapshot, labels: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from training.base import load_base
@@ -50,7 +50,12 @@ def report_tokens(pipeline: Pipeline, project: Project, snapshot: Snapshot, stor
 
 
 def report_memory(
-    pipeline: Pipeline, judgement: Judgement, snapshot: Snapshot, *, known: Collection[str]
+    pipeline: Pipeline,
+    judgement: Judgement,
+    snapshot: Snapshot,
+    *,
+    known: Collection[str],
+    on_step: Callable[[], None],
 ) -> dict[str, Any]:
     """How well labels that the base model did not know were learnt, and what became of those that it knew.
 
@@ -67,7 +72,9 @@ def report_memory(
         "old_label_f1": f1_over(scores, old),
         "old_label_f1_live": f1_over(live_scores, old & set(live_scores.per_label)),
         "kept_labels": kept,
-        "agreement": measure_agreement(pipeline.nlp, load_base(pipeline.spec.base), kept, test) if kept else None,
+        "agreement": measure_agreement(pipeline.nlp, load_base(pipeline.spec.base), kept, test, on_step=on_step)
+        if kept
+        else None,
         "rehearsed_texts": pipeline.spec.training.get("rehearsed_texts", 0),
     }
 
@@ -81,7 +88,9 @@ def f1_over(scores: Scores, labels: set[str]) -> float | None:
     return 2 * right / (support + predicted) if support else None
 
 
-def measure_agreement(nlp: Any, base: Any, labels: Sequence[str], texts: Sequence[str]) -> float:
+def measure_agreement(
+    nlp: Any, base: Any, labels: Sequence[str], texts: Sequence[str], *, on_step: Callable[[], None] = lambda: None
+) -> float:
     """F1 of a pipeline's output of these labels with the base's output as gold."""
-    gold: list[tuple[Span, ...]] = predict_labels(base, labels, texts)
-    return score_spans(gold, predict_labels(nlp, labels, texts)).f1
+    gold: list[tuple[Span, ...]] = predict_labels(base, labels, texts, on_step=on_step)
+    return score_spans(gold, predict_labels(nlp, labels, texts, on_step=on_step)).f1

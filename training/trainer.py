@@ -89,7 +89,7 @@ def _prepare(job: Job, train: Sequence[Example], dev: Sequence[Example]) -> None
     job.dev = build_corpus(job.base, _as_trained(job, _some_of(dev, plan.seed)))
     texts = plan.unlabelled[: len(train)]
     if job.kept and texts:
-        more = rehearse_on(job.base, job.kept, texts)
+        more = rehearse_on(job.base, job.kept, texts, on_step=job.report)
         job.train, job.rehearsed = job.train.join(more), len(more.docs)
     job.train.write(job.folder / "train.spacy")
     # The loop wants something to evaluate; without dev texts nobody looks at that figure.
@@ -128,7 +128,7 @@ def _why_not_continue(plan: TrainingPlan, tokenizer: str) -> str:
 def _as_trained(job: Job, examples: Sequence[Example]) -> list[Example]:
     """The examples under the labels that are trained, and with what the base says of the labels that it keeps."""
     renamed = [_renamed(example, job.names) for example in examples]
-    return add_own_labels(job.base, job.kept, renamed) if job.kept else renamed
+    return add_own_labels(job.base, job.kept, renamed, on_step=job.report) if job.kept else renamed
 
 
 def _base_names(plan: TrainingPlan, base: Any, mapping: dict[str, str] | None) -> dict[str, str]:

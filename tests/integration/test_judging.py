@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from config.errors import NotEnoughData
+from config.errors import NotEnoughData, RunCancelled
 from tests.integration.shop import Shop
-from training.judging import compare_versions
+from training.evaluation import GoldText
+from training.judging import compare_versions, evaluate_pipeline
+from training.spans import Prediction
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 
@@ -35,6 +38,25 @@ def test_judging_compares_versions_on_the_present_test_part(shop: Shop) -> None:
     assert found.differences["recall"]["PERSON"].interval.low == 1.0
     assert later[-1] in {task for text in found.a.worst for task in text.task_ids}
     assert found.b.worst == ()
+
+
+def test_judging_ends_within_some_texts_of_a_cancel() -> None:
+    """However many test texts there are, a run that is cancelled while it measures reads only the next few."""
+    read: list[str] = []
+
+    class Reader:
+        def predict(self, texts: Sequence[str]) -> list[Prediction]:
+            read.extend(texts)
+            return [Prediction((), 0.5)] * len(texts)
+
+    def check() -> None:
+        if read:
+            raise RunCancelled("somebody wants it to stop")
+
+    test = [GoldText(number, f"text {number}", ()) for number in range(5000)]
+    with pytest.raises(RunCancelled):
+        evaluate_pipeline(Reader(), test, ("PERSON",), seed=0, on_step=check)  # type: ignore[arg-type]
+    assert 0 < len(read) <= 100
 
 
 def test_judging_stores_everything_with_the_run_and_over_time(shop: Shop) -> None:
