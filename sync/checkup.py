@@ -181,7 +181,9 @@ def _check_webhook(
         yield Finding(Level.PROBLEM, subject, "its webhook has no credential, so its feedback is refused", adopt)
     elif given != connection.headers["Authorization"]:
         yield Finding(Level.PROBLEM, subject, "its webhook has another credential than ours", adopt)
-    if _is_private(urlsplit(hook.url).hostname or "") and not _may_be_called(client, hook):
+    private = _is_private(urlsplit(hook.url).hostname or "")
+    # Written again, a webhook for some actions would lose its choice of them.
+    if private and hook.send_for_all_actions and not _may_be_called(client, hook):
         yield Finding(
             Level.PROBLEM,
             subject,

@@ -130,7 +130,7 @@ class LabelStudio:
         return read_webhook(self._transport.request("PATCH", f"api/webhooks/{webhook_id}/", json=settings))
 
     def recheck_webhook(self, webhook: Webhook) -> None:
-        """Write a webhook's own address again, which changes nothing.
+        """Write the address of a webhook for all actions again, which changes nothing.
 
         Raises LabelStudioError where Label Studio's guards would not let it call that address now.
         """

@@ -21,9 +21,12 @@ from tests.integration.loop import Loop
 from tests.integration.rows import at_once
 from tests.integration.test_sync_push import go_live
 from training.clusters import find_centres, nearest
-from training.queue_order import CLUSTERS, NUMBERS, SUNK
-from training.rescoring import FEWEST_TEXTS, LEASE, Rescoring
+from training.marks import Mark, read_words
+from training.policy import parse_settings
+from training.queue_order import CLUSTERS, NUMBERS, SUNK, in_slice
+from training.rescoring import FEWEST_TEXTS, LEASE, MARKED, Rescoring
 from training.spans import Prediction, ScoredSpan
+from training.splits import Part
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
 
@@ -127,6 +130,27 @@ def test_the_store_keeps_the_confidence(loop: Loop, scorer: Scorer, tmp_path: Pa
             assert pushed is not None
             assert pushed.score == score_of(loop.fake.tasks[task_id].data["text"])
             assert pushed.cluster == loop.fake.list_predictions(task_id)[0].cluster
+
+
+def test_the_tab_of_the_most_uncertain_leaves_the_slice_out(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Who chooses from that tab cannot bias the slice: no text of it is there; the others stand by their confidence."""
+    ids = fill(loop, 140)
+    refresh(loop, tmp_path)
+    with loop.store.read() as uow:
+        settings = parse_settings(uow.projects.get(loop.project_id).settings)
+        tasks = [task for task in (uow.texts.find_task(loop.project_id, task_id) for task_id in ids) if task]
+        texts = {task.id: uow.texts.get_text(task.text_id or 0) for task in tasks}
+    marked = {task.id: words[Mark.UNCERTAIN] for task in tasks if Mark.UNCERTAIN in (words := read_words(task.marks))}
+    honest = {
+        task_id
+        for task_id, text in texts.items()
+        if in_slice(text.hash, Part(text.part), share=settings.honest_share, seed=settings.seed)
+    }
+    assert honest
+    assert len(marked) == min(MARKED, len(ids) - len(honest))
+    assert honest.isdisjoint(marked)
+    ranked = sorted(marked, key=lambda task_id: marked[task_id])
+    assert ranked == sorted(ranked, key=lambda task_id: (score_of(texts[task_id].text), task_id))
 
 
 def test_a_text_keeps_its_cluster(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "no Chromium to test with: `make test-tools` installs one where it can"
@@ -29,6 +29,7 @@ FLAGS = (
 # Set, it names a folder that takes a picture of each step.
 SCREENSHOTS = "TEST_SCREENSHOTS"
 PATIENCE_MS = 60_000.0
+VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 
 # Finds the visible text in the text nodes below `root`, and the middle of its first and last character's edge.
 FIND_TEXT = """
@@ -84,7 +85,7 @@ class BrowserAnnotator:
     """A person with a login and a mouse."""
 
     def __init__(self, browser: Browser, url: str) -> None:
-        self._page: Page = browser.new_page(viewport={"width": 1280, "height": 800})
+        self._page: Page = browser.new_page(viewport=VIEWPORT)
         self._page.set_default_timeout(PATIENCE_MS)
         self._url = url
         self._pictures = 0
@@ -105,16 +106,17 @@ class BrowserAnnotator:
         self._text.wait_for()
 
     def rows_of_tab(self, project_id: int, tab_id: int, texts: Sequence[str], *, count: int) -> list[str]:
-        """Open a tab of the Data Manager; those of the project's texts that stand in its rows, from the top down.
+        """Open a tab of the Data Manager; those of the project's texts that can be read in its rows, from the top down.
 
-        Waits until there are `count`.
+        Waits until there are `count`; what begins beyond the page's right edge cannot be read.
         """
         self._page.goto(f"{self._url}/projects/{project_id}/data?tab={tab_id}")
         cells = {text: self._page.get_by_text(text, exact=True).first for text in texts}
 
         def shown() -> list[str]:
             places = {text: cell.bounding_box() for text, cell in cells.items() if cell.is_visible()}
-            return sorted((text for text, box in places.items() if box), key=lambda text: places[text]["y"])  # type: ignore[index]
+            seen = (text for text, box in places.items() if box and box["x"] < VIEWPORT["width"])
+            return sorted(seen, key=lambda text: places[text]["y"])  # type: ignore[index]
 
         self._page.get_by_text(re.compile(rf"Tasks:\s*{count}\s*/\s*{len(texts)}")).first.wait_for()
         self._wait(lambda: len(shown()) == count)
