@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from config.errors import SpanInvalid
+from config.errors import InvalidInput, SpanInvalid
 from training.spans import Span
 from training.taxonomy import Taxonomy
 
@@ -76,6 +76,13 @@ def read_entities(text: str, given: Sequence[GivenEntity], taxonomy: Taxonomy, *
     problems += _find_collisions(found)
     scores = {span: score for span, _, score in found if score is not None}
     return ReadEntities(tuple(sorted(span for span, _, _ in found)), scores, tuple(warnings), tuple(problems))
+
+
+def check_text(text: str) -> None:
+    """Raise InvalidInput for a text that holds nothing to label."""
+    if not text.strip():
+        message = "the text holds nothing but white space"
+        raise InvalidInput(message, problems=[{"path": "text", "message": message}])
 
 
 def refuse_problems(*read: ReadEntities) -> None:

@@ -12,6 +12,7 @@ from training.entities import (
     GivenEntity,
     ReadEntities,
     Remark,
+    check_text,
     name_left_out,
     read_entities,
     read_taxonomy,
@@ -77,6 +78,7 @@ def read_feedback(uow: UnitOfWork, project: Project, given: GivenFeedback) -> Re
     """
     result = _find_result(uow, project, given.result_id)
     text = _find_text(uow, given.text, result)
+    check_text(text)
     taxonomy = read_taxonomy(project.taxonomy)
     shown = read_entities(text, given.entities or (), taxonomy, path="entities")
     corrected = read_entities(text, given.corrected_entities or (), taxonomy, path="corrected_entities")

@@ -14,6 +14,7 @@ from croniter import CroniterBadDateError, croniter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from config.errors import InvalidInput
+from training.spans import find_text_fault
 
 LARGEST_BACK_OFF_SECONDS = 6 * 3600.0
 SMALLEST_BACK_OFF_SECONDS = 10.0
@@ -106,6 +107,7 @@ class ProjectSettings(BaseModel):
     )
     transformer: str = Field(
         "distilbert-base-multilingual-cased",
+        max_length=500,
         description="Name or folder of the transformer that the recipe of that name trains on.",
     )
     rehearse: bool = Field(True, description="Whether a base model that is trained on keeps its other labels.")
@@ -143,6 +145,15 @@ class ProjectSettings(BaseModel):
         for label, floor in value.items():
             if not 0 <= floor <= 1:
                 raise ValueError(f"the floor of {label!r:.80} is {floor:g}; give 0 to 1")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        texts = (value,) if isinstance(value, str) else value if isinstance(value, dict) else ()
+        for text in texts:
+            if fault := find_text_fault(text):
+                raise ValueError(fault)
         return value
 
     @field_validator("schedule")

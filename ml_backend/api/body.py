@@ -13,6 +13,7 @@ from config.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType
 
 # A client that is still sending when it is refused often never reads the answer: a bit over the limit is taken in.
 DISCARDED_LIMITS = 4
+IDENTITY = "identity"
 LARGE_BYTES = 256 * 1024
 
 
@@ -28,6 +29,7 @@ class CheckedRequest(Request):
         if not self._bytes:
             return
         check_json_type(self.headers.get("content-type", ""))
+        check_encoding(self.headers.get("content-encoding", IDENTITY))
         if len(self._bytes) > LARGE_BYTES:
             self._parsed = await run_in_threadpool(parse_json, self._bytes)
         else:
@@ -69,10 +71,24 @@ def check_json_type(content_type: str) -> None:
         raise UnsupportedMediaType(f"the header Content-Type {given}; send application/json")
 
 
+def check_encoding(encoding: str) -> None:
+    """Raise UnsupportedMediaType for a body that is not sent as it is."""
+    if encoding.strip().lower() != IDENTITY:
+        raise UnsupportedMediaType(f"the header Content-Encoding is {encoding!r:.80}; send the body as it is")
+
+
 def parse_json(body: bytes) -> Any:
-    """The body as JSON in UTF-8; NaN, Infinity and numbers too large for a float are refused. Raises MalformedBody."""
+    """The body as JSON in UTF-8. Raises MalformedBody.
+
+    NaN, Infinity, numbers too large for a float, and names that stand twice in an object are refused.
+    """
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_read_float)
+        return json.loads(
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_read_float,
+            object_pairs_hook=_read_object,
+        )
     except UnicodeDecodeError as error:
         raise MalformedBody(f"the body is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
@@ -81,6 +97,15 @@ def parse_json(body: bytes) -> Any:
         raise MalformedBody("the body is nested too deeply") from error
     except ValueError as error:
         raise MalformedBody(f"the body holds a number that cannot be read: {error}") from error
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedBody(f"the body names {twice!r:.80} twice in one object")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -144,10 +144,7 @@ def _headers_of(request: Request, error: SpanloopError) -> dict[str, str]:
 
 def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    details = [
-        {"path": _path_of(problem["loc"]), "message": _PLAINER.get(problem["type"]) or _plain(problem["msg"])}
-        for problem in error.errors()
-    ]
+    details = [{"path": _path_of(problem["loc"]), "message": _plain(problem)} for problem in error.errors()]
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     first = details[0] if details else {"path": "body", "message": "cannot be used"}
     message = f"{first['path']}: {first['message']}{more}"
@@ -161,8 +158,12 @@ def _path_of(place: Iterable[str | int]) -> str:
     return ".".join(steps)
 
 
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _plain(problem: Mapping[str, Any]) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "too_long" and isinstance(problem.get("input"), str):
+        # Pydantic speaks of items where a check of our own stands before the length's.
+        return f"holds {context['actual_length']} characters, at most {context['max_length']} are allowed"
+    return _PLAINER.get(kind) or str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _answer_http(request: Request, error: Exception) -> Response:

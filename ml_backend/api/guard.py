@@ -5,6 +5,7 @@ All of it happens before FastAPI reads the body: what is not let in costs nothin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
@@ -58,7 +59,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             await run_in_threadpool(_let_in, request, act)
-            _refuse_unknown(request, parameters)
+            _check_parameters(request, parameters)
             checked = CheckedRequest(request.scope, request.receive)
             if takes_body:
                 caller: Caller = request.state.caller
@@ -82,15 +83,14 @@ def _names_of(route: APIRoute) -> frozenset[str]:
     return frozenset(names)
 
 
-def _refuse_unknown(request: Request, known: frozenset[str]) -> None:
-    unknown = sorted(set(request.query_params) - known)
-    if unknown:
-        choices = f"; known are {', '.join(sorted(known))}" if known else ""
+def _check_parameters(request: Request, known: frozenset[str]) -> None:
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    choices = f"; known are {', '.join(sorted(known))}" if known else ""
+    faults = {name: "stands there more than once" for name, count in counts.items() if count > 1}
+    faults |= {name: f"there is no such parameter{choices}" for name in counts if name not in known}
+    if faults:
         raise RequestValidationError(
-            [
-                {"type": "value_error", "loc": ("query", name), "msg": f"there is no such parameter{choices}"}
-                for name in unknown
-            ]
+            [{"type": "value_error", "loc": ("query", name), "msg": faults[name]} for name in sorted(faults)]
         )
 
 

@@ -46,7 +46,7 @@ from training.curation import (
     remove_example,
     set_type,
 )
-from training.entities import ReadEntities, Remark, read_entities, read_taxonomy, refuse_problems
+from training.entities import ReadEntities, Remark, check_text, read_entities, read_taxonomy, refuse_problems
 from training.spans import Span, hash_text, parse_spans
 from training.splits import Part
 from training.store.tables.examples import Source
@@ -187,6 +187,7 @@ def add_training_data(
     if body.verified:
         check_allowed(caller.role, Act.REVIEW)
     check_length(body.text, services.settings.max_text_chars)
+    check_text(body.text)
     with services.store.read() as uow:
         project = uow.projects.choose(body.project)
         known = uow.examples.of_hash(project.id, hash_text(body.text))

@@ -159,6 +159,7 @@ def test_api_errors_for_a_path_that_is_not_there(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
+        "feedback/list/?is_correct=true&is_correct=false",
         "feedback/list/?limit=0", "feedback/list/?limit=501", "feedback/list/?limit=1_0", "feedback/list/?limit=-1",
         "feedback/list/?offset=1e3", "feedback/list/?offset=99999999999999999999", "feedback/list/?is_correct=maybe",
         "feedback/list/?is_correct=", "feedback/list/?is_correct=1", "feedback/list/?user_id=me",

@@ -146,6 +146,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing shown, nothing named": ({"entities": ...}, "entities"),
     "no text": ({"text": ...}, "text"),
     "an empty text": ({"text": ""}, "text"),
+    "a text of white space": ({"text": " \n", "entities": [], "corrected_entities": []}, "text"),
+    "a long note": ({"notes": "x" * 10_001}, "notes"),
     "a null character": ({"text": TEXT + "\0"}, "text"),
     "a null character in the notes": ({"notes": "\0"}, "notes"),
     "a number for a switch": ({"is_correct": 1}, "is_correct"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,9 @@ WRONG_SETTINGS: list[dict[str, Any]] = [
     {"verification_rule": "never"},
     {"test_fraction": 0.5, "dev_fraction": 0.5},
     {"auto_promote": 1},
+    {"transformer": "a\0b"},
+    {"transformer": "x" * 501},
+    {"gate_recall_floors": {"\ud800": 0.5}},
 ]
 
 
@@ -234,7 +238,9 @@ WRONG_SETTINGS: list[dict[str, Any]] = [
 def test_api_projects_refuse_wrong_settings(sqlite_api: Api, settings: dict[str, Any]) -> None:
     """A setting of the wrong kind, out of range or unknown is refused, and nothing changes."""
     before = sqlite_api.get("projects/1/").json()
-    error_of(sqlite_api.patch("projects/1/", {"settings": settings}), 422, "invalid_input")
+    body = json.dumps({"settings": settings})
+    answer = sqlite_api.call("PATCH", "projects/1/", content=body, headers={"Content-Type": "application/json"})
+    error_of(answer, 422, "invalid_input")
     assert sqlite_api.get("projects/1/").json() == before
 
 

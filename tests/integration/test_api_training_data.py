@@ -231,6 +231,8 @@ def test_api_training_data_refuses_bad_entities(sqlite_api: Api) -> None:
     wrong = [{**JOHN, "sublabel": "PASSPORT"}]
     error = error_of(sqlite_api.post("training-data/", {"text": TEXT, "entities": wrong}), 422, "span_invalid")
     assert paths_of(error) == ["entities.0.sublabel"]
+    error = error_of(sqlite_api.post("training-data/", {"text": " \n", "entities": []}), 422, "invalid_input")
+    assert paths_of(error) == ["text"]
     example = add(sqlite_api)
     error_of(sqlite_api.patch(f"training-data/{example['id']}/", {"entities": wrong}), 422, "span_invalid")
     with sqlite_api.store.read() as uow:

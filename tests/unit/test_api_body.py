@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.errors import MalformedBody, UnsupportedMediaType
-from ml_backend.api.body import check_json_type, parse_json
+from ml_backend.api.body import check_encoding, check_json_type, parse_json
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from ml_backend.api.body import check_json_type, parse_json
         (b"[" * 100_000, "nested too deeply"),
         (b'\xef\xbb\xbf{"a": 1}', "not JSON"),
         (b'{"a": "\x01"}', "not JSON"),
+        (b'[{"a": 1, "b": 2, "a": 3}]', "names 'a' twice"),
     ],
 )
 def test_api_body_that_is_not_json_is_refused(body: bytes, reason: str) -> None:
@@ -39,6 +40,13 @@ def test_api_body_is_read_as_it_is() -> None:
 def test_api_body_of_json_is_taken(kind: str) -> None:
     """JSON is JSON, with parameters and in any case."""
     check_json_type(kind)
+
+
+def test_api_body_that_is_packed_is_refused() -> None:
+    """A body is read as it comes, so that its size is what it says."""
+    check_encoding("Identity")
+    with pytest.raises(UnsupportedMediaType, match="'gzip'; send the body as it is"):
+        check_encoding("gzip")
 
 
 @pytest.mark.parametrize("kind", ["", "text/json", "application/x-www-form-urlencoded", "json"])

@@ -72,6 +72,15 @@ def test_formats_csv_takes_entities_as_the_rest_api_writes_them() -> None:
     assert rows == [Row(2, "Ada", (ADA,)), Row(3, "Ada B", ())]
 
 
+def test_formats_csv_rejects_feedback_that_says_wrong_and_not_what_is_right() -> None:
+    """Entities that somebody called wrong are no proposal; those that are right, or corrected, are."""
+    shown = '"[{""start"": 0, ""end"": 3, ""label"": ""PERSON""}]"'
+    head = "text,is_correct,entities,corrected_entities\n"
+    rows = read(f"{head}Ada,False,{shown},\nAda,true,{shown},\nAda B,false,{shown},[]\n", ".csv")
+    assert reasons(rows) == [(2, "is_correct is false: give the right spans in corrected_entities, [] for none")]
+    assert rows[1:] == [Row(3, "Ada", (ADA,), {"is_correct": "true"}), Row(4, "Ada B", (), {"is_correct": "false"})]
+
+
 @pytest.mark.parametrize(
     "tags",
     [

@@ -21,7 +21,8 @@ from training.spans import Span
 
 DELIMITERS = (",", ";", "\t")
 SMALLEST_FIELD_LIMIT = 16 * 1024 * 1024
-JSON_COLUMNS = ("spans", "corrected_entities", "entities")
+SHOWN_COLUMN = "entities"
+JSON_COLUMNS = ("spans", "corrected_entities", SHOWN_COLUMN)
 SPAN_COLUMNS = ("start", "end", "label")
 # Tables with gaps are often written with floats: 3.0 for 3.
 _WHOLE_NUMBER = re.compile(r"(-?\d{1,18})(?:\.0+)?")
@@ -101,6 +102,8 @@ def _match(header: Sequence[str], record: Sequence[str]) -> Iterator[tuple[str, 
 def _read_record(number: int, record: Record, max_chars: int) -> Row:
     text = check_text(record.pop("text"), max_chars=max_chars)
     given = [(name, value) for name in JSON_COLUMNS if (value := record.pop(name, "")).strip()]
+    if given and given[0][0] == SHOWN_COLUMN and record.get("is_correct", "").strip().lower() in ("false", "0"):
+        raise refuse("is_correct is false: give the right spans in corrected_entities, [] for none", given[0][1])
     spans = check_spans(_read_json(*given[0]), text) if given else None
     return Row(number, text, spans, _read_meta(record))
 
