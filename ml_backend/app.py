@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,9 @@ from ml_backend.api.request_id import NameRequests
 from ml_backend.api.routes import include_api
 from ml_backend.bootstrap import Services
 from ml_backend.model_slot import ModelSlots
+
+# Who waits for a database or a socket comes up as soon as it answers, also while a pipeline is at work beside it.
+SWITCH_SECONDS = 0.0005
 
 
 def create_app(services: Services | None = None) -> FastAPI:
@@ -36,6 +40,7 @@ def create_app(services: Services | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _run_slots(app: FastAPI) -> AsyncIterator[None]:
+    sys.setswitchinterval(SWITCH_SECONDS)
     app.state.slots.start()
     yield
     app.state.slots.stop()

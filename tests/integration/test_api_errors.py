@@ -183,6 +183,7 @@ def test_api_errors_for_what_does_not_exist(api: Api, path: str) -> None:
     error_of(api.get(path), 404, "not_found")
 
 
+@pytest.mark.usefixtures("quiet_logs")  # else structlog's own format draws every local variable, for many seconds
 def test_api_errors_hide_what_crashed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash is a 500 in the same shape: no traceback, no text, and a request id that the log has too."""
 

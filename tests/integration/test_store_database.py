@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from config.errors import ConfigurationError, NotFound
 from tests.integration.rows import NOW, add_project, at_once, new_event, new_project
+from training.store import database
 from training.store.database import open_engine
 from training.store.migrate import pending_revision, upgrade
 from training.store.tables.every import METADATA
@@ -88,6 +89,34 @@ def test_store_lets_writers_wait_for_each_other(store: Store) -> None:
     at_once(4, count_up)
     with store.read() as uow:
         assert uow.projects.get(1).settings == {"count": 40}
+
+
+def test_store_lets_one_thread_at_a_time_ask_for_its_turn(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many waiting threads one asks SQLite and the others sleep; one that gives up lets the next one try."""
+    add_project(sqlite_store)
+    must_wait, asking, most = database._must_wait, [0], [0]
+
+    def count(connection: Connection) -> bool:
+        asking[0] += 1
+        most[0] = max(most[0], asking[0])
+        waits = must_wait(connection)
+        asking[0] -= 1
+        return waits
+
+    monkeypatch.setattr(database, "_must_wait", count)
+
+    def write(number: int) -> None:
+        for _ in range(10):
+            with sqlite_store.write() as uow:
+                project = uow.projects.lock(1)
+                project.title += "+"
+                if number:
+                    uow.commit()
+
+    at_once(6, write)
+    assert most == [1]
+    with sqlite_store.read() as uow:
+        assert uow.projects.get(1).title.count("+") == 50
 
 
 def test_store_reads_while_somebody_writes(store: Store) -> None:
