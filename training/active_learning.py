@@ -126,7 +126,8 @@ class ModelTrainer:
         """Train on the data, in at most `n_iter` passes: some of it is held back, and ends the training early.
 
         `batch_size` (texts) and `drop` are the recipe's own unless given. Returns training_samples, iterations,
-        final_loss, average_loss, recipe. Raises NotEnoughData where no text has an entity.
+        losses (mean of an update, about one for each pass), final_loss, average_loss and recipe. Raises NotEnoughData
+        where no text has an entity.
         """
         examples = [_as_example(text, annotations) for text, annotations in training_data]
         random.Random(self.seed).shuffle(examples)
@@ -150,6 +151,7 @@ class ModelTrainer:
         return {
             "training_samples": len(examples),
             "iterations": facts["epochs"],
+            "losses": facts["losses"],
             "final_loss": facts["final_loss"],
             "average_loss": facts["average_loss"],
             "recipe": facts["recipe"],

@@ -55,6 +55,10 @@ class Corpus:
         """This corpus with another one's docs after its own; spans are counted of this one alone."""
         return replace(self, docs=self.docs + other.docs)
 
+    def head(self, count: int) -> Corpus:
+        """The first docs alone."""
+        return replace(self, docs=self.docs[:count])
+
     def write(self, path: Path) -> None:
         """Write the docs as a .spacy file, as `spacy train` reads it."""
         DocBin(docs=self.docs, attrs=["ORTH", "SPACY", "ENT_IOB", "ENT_TYPE"]).to_disk(path)

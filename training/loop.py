@@ -21,14 +21,14 @@ from training.job import TRAINED_ON, Job
 from training.recipes import forget_paths, recipe_config, refit_config
 
 # Without dev texts there is nothing to stop by: this many updates, in whole epochs.
-STEPS_WITHOUT_DEV = 200
+STEPS_WITHOUT_DEV, STEPS_BETWEEN_LOSSES = 200, 20
 # An update takes so many words that an epoch has about so many updates, within limits: few texts need many small steps.
 STEPS_AN_EPOCH = 40
 FEWEST_WORDS, MOST_WORDS = 60, 600
 # Evaluations without a better one before training stops.
 PATIENCE = 6
 # A training with a dev part ends after so many updates at the latest, but not within so few epochs.
-ENOUGH_STEPS, FEWEST_EPOCHS = 600, 10
+ENOUGH_STEPS, FEWEST_EPOCHS = 400, 10
 # At the end the dev texts train too, in so many passes at a rate that changes little.
 REFIT_EPOCHS, REFIT_RATE = 3, 0.0005
 NEVER = 10**6
@@ -105,7 +105,10 @@ def _config(job: Job) -> Config:
     training["patience"] = training["eval_frequency"] * PATIENCE
     if not (job.dev and job.dev.docs):
         job.epochs = min(job.epochs, math.ceil(STEPS_WITHOUT_DEV / job.steps_per_epoch))
-        training.update(max_epochs=job.epochs, patience=0, eval_frequency=NEVER)
+        # The losses are told at evaluations alone; what stands in for the dev part is too small to cost time.
+        training.update(
+            max_epochs=job.epochs, patience=0, eval_frequency=max(job.steps_per_epoch, STEPS_BETWEEN_LOSSES)
+        )
     return config
 
 

@@ -26,6 +26,7 @@ __all__ = ["Example", "LiveModel", "OnProgress", "Progress", "TrainingPlan", "tr
 
 # Early stopping needs a steady figure, not every dev text: this many tokens cost about a second an evaluation.
 DEV_TOKENS = 8_000
+FEW = 5
 # A model's folder holds, beside the model, what it was before the dev texts trained it: a later training starts there,
 # or its dev part would be no news to it.
 BEFORE_REFIT = "before-refit"
@@ -93,7 +94,7 @@ def _prepare(job: Job, train: Sequence[Example], dev: Sequence[Example]) -> None
         job.train, job.rehearsed = job.train.join(more), len(more.docs)
     job.train.write(job.folder / "train.spacy")
     # The loop wants something to evaluate; without dev texts nobody looks at that figure.
-    (job.dev if job.dev.docs else job.train).write(job.folder / "dev.spacy")
+    (job.dev if job.dev.docs else job.train.head(FEW)).write(job.folder / "dev.spacy")
     job.report()
 
 
@@ -201,6 +202,7 @@ def _facts(job: Job, train: Sequence[Example], dev: Sequence[Example]) -> dict[s
         "steps": job.step,
         "epochs": job.epoch + 1,
         "final_loss": job.losses[-1] if job.losses else 0.0,
+        "losses": [round(loss, 4) for loss in job.losses],
         "average_loss": sum(job.losses) / len(job.losses) if job.losses else 0.0,
         "stopped_by": "dev" if dev else "fixed number of epochs, for want of dev texts",
         "support": dict(sorted(support.items())),

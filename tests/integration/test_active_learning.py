@@ -111,6 +111,7 @@ def test_trainer_trains_evaluates_and_saves(desk: Desk, tmp_path: Path) -> None:
     metrics = trainer.train(data, n_iter=8, batch_size=4, drop=0.2)
     assert metrics["training_samples"] == len(data)
     assert 1 <= metrics["iterations"] <= 8
+    assert metrics["final_loss"] == pytest.approx(metrics["losses"][-1], abs=1e-3)
     assert 0 < metrics["final_loss"] < metrics["average_loss"] * 3
     after = trainer.evaluate(data)
     assert set(after) == {"precision", "recall", "f1_score", "test_samples"}
