@@ -123,7 +123,7 @@ def _spread(
     """The places with a cluster: by turns the most uncertain of each, with the slice's between them."""
     honest = slice_clusters(share)
     base = honest * NUMBERS
-    first = drawn[: math.ceil(clustered * share)]
+    room = math.ceil(clustered * share)
     lines: dict[int, deque[Waiting]] = defaultdict(deque)
     for one, sunk in ranked:
         if one.cluster is not None and not sunk:
@@ -131,8 +131,10 @@ def _spread(
     uncertain = [
         # A proposal is a cluster by itself, of which nobody has done anything yet: it comes before all others.
         Place(one.task_id, one.score, -one.task_id if one.proposed else base + (one.cluster or 0))
-        for one in _take_by_turns(lines, clustered - len(first))
+        for one in _take_by_turns(lines, clustered - min(room, len(drawn)))
     ]
+    # Where most others sink, few have a cluster: as many of the slice as before would be served nearly alone.
+    first = drawn[: min(room, math.ceil(len(uncertain) * share / (1 - share)))]
     chance = [
         # A fixed step between neighbours keeps the drawn order, whatever the scores of the other clusters are.
         Place(one.task_id, draw(one.text_hash, seed), base + CLUSTERS + 1 + number % honest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from training.queue_order import CLUSTERS, NUMBERS, SUNK, Place, Waiting, draw, in_slice, order_queue, slice_clusters
@@ -57,6 +59,18 @@ def test_the_slice_comes_up_in_its_share(clusters: int, share: float) -> None:
     served = serve(order(waiting, share=share), 150)
     assert honest(waiting, served, share=share) == pytest.approx(share, abs=0.035)
     assert honest(waiting, served[50:100], share=share) == pytest.approx(share, abs=0.06)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_the_slice_keeps_its_share_where_most_texts_sink(share: float) -> None:
+    """Where few texts teach something, in clusters of uneven size, the slice takes no more room."""
+    waiting = [
+        replace(one, known=number % 6 > 0 and one.part is not Part.TEST, cluster=min(18, 1 + number * number // 7000))
+        for number, one in enumerate(pool(500))
+    ]
+    served = serve(order(waiting, share=share), 150)
+    assert honest(waiting, served, share=share) == pytest.approx(share, abs=0.05)
+    assert honest(waiting, served[:75], share=share) == pytest.approx(share, abs=0.08)
 
 
 def test_a_pool_too_large_for_clusters_gets_its_slice() -> None:
