@@ -188,19 +188,22 @@ def add_training_data(
         check_allowed(caller.role, Act.REVIEW)
     check_length(body.text, services.settings.max_text_chars)
     check_text(body.text)
+    text_hash = hash_text(body.text)
     with services.store.read() as uow:
         project = uow.projects.choose(body.project)
-        known = uow.examples.of_hash(project.id, hash_text(body.text))
+        known = uow.examples.of_hash(project.id, text_hash)
     read = _read(body.text, body.entities, project)
     if body.verified and not (known is not None and known.verified):
         verify_text(services.store, _label_studio(services), project.id, body.text, read.spans, clock=utc_now)
     with services.store.write() as uow:
         project = uow.projects.lock(project.id)
+        # A verified one is there by now, of our own making; another may have come in meanwhile.
+        new = known is None and (body.verified or uow.examples.of_hash(project.id, text_hash) is None)
         example = add_example(uow, project, body.text, read.spans, given_type=body.classification_type, now=utc_now())
-        if known is None:
+        if new:
             example.source = Source.MANUAL
         uow.commit()
-    response.status_code = 201 if known is None else 200
+    response.status_code = 201 if new else 200
     later.add_task(ring_later, services, "propose", project.id)
     return _answer(services, example.id, read.warnings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -224,6 +225,15 @@ def test_api_training_data_stays_on_a_runs_record(sqlite_api: Api) -> None:
         uow.session.add(Incorporation(run_id=run.id, example_id=example["id"], revision="x", part="train"))
         uow.commit()
     error_of(sqlite_api.delete(f"training-data/{example['id']}/"), 409, "conflict")
+
+
+def test_api_training_data_is_made_once_even_when_sent_at_once(api: Api) -> None:
+    """Of requests with one text that come at the same moment one makes the example, and the others update it."""
+    body = {"text": TEXT, "entities": [JOHN]}
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda _: api.post("training-data/", body), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
 
 
 def test_api_training_data_refuses_bad_entities(sqlite_api: Api) -> None:
