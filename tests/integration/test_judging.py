@@ -60,7 +60,7 @@ def test_judging_ends_within_some_texts_of_a_cancel() -> None:
 
 
 def test_judging_stores_everything_with_the_run_and_over_time(shop: Shop) -> None:
-    """A run keeps both versions' whole figures on the same texts, and the version's rows of figures are dated."""
+    """A run keeps both versions' whole figures on the same texts, dated, and the labels that no text shows."""
     for part, count in (("train", 6), ("dev", 2), ("test", 3)):
         shop.annotate(part, count)
     run_id = shop.ask()
@@ -69,6 +69,7 @@ def test_judging_stores_everything_with_the_run_and_over_time(shop: Shop) -> Non
     assert len(metrics["live"]["worst"]) == 3
     assert metrics["live"]["confusion"] == {"PERSON": {"missed": 3}}
     assert metrics["candidate"]["intervals"]["f1"][""] == [1.0, 1.0]
+    assert metrics["labels_without_training_texts"] == metrics["labels_without_test_texts"] == ["SSN", "CITY"]
     verdict = shop.run(run_id).verdict or {}
     assert verdict["figures"]["gain"] == 1.0
     assert verdict["figures"]["rules"]["margin"] == 0.05
