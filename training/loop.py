@@ -56,13 +56,16 @@ def refit(job: Job, best: Path) -> Path:
     assert job.dev is not None
     job.is_refit = True
     job.train.join(job.dev).write(job.folder / "all.spacy")
-    config = refit_config(best, job.folder)
+    config = refit_config(job.folder)
     config["system"]["seed"] = job.plan.seed
     config["training"]["batcher"]["size"] = _words_an_update(job)
     config["training"]["logger"] = {"@loggers": PROGRESS_LOGGER}
     config["training"]["optimizer"].update(learn_rate=REFIT_RATE, use_averages=False)
     config["training"].update(max_epochs=REFIT_EPOCHS, patience=0, eval_frequency=NEVER)
-    return _train(job, init_nlp(config), "refit", keep="model-last")
+    nlp = spacy.load(best)  # as it is: to initialize it anew from its files would load them twice more
+    for section in ("paths", "system", "corpora", "training"):
+        nlp.config[section] = config[section]
+    return _train(job, nlp, "refit", keep="model-last")
 
 
 def _train(job: Job, nlp: Any, name: str, *, keep: str) -> Path:

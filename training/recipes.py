@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from spacy.util import load_config
 from thinc.api import Config
 
 from config.errors import ConfigurationError
@@ -84,13 +83,10 @@ def recipe_config(recipe: str, base: Any, folder: Path, *, transformer: str) -> 
     return config
 
 
-def refit_config(best: Path, folder: Path) -> Config:
-    """The config that trains a model on, as a whole, by what lies in all.spacy; dev.spacy only has to be there."""
-    text = files("config").joinpath("spacy/finetune.cfg").read_text("utf-8")
-    config, trained = Config().from_str(text, interpolate=False), load_config(best / "config.cfg")
-    config["paths"].update(train=str(folder / "all.spacy"), dev=str(folder / "dev.spacy"), base=str(best))
-    config["nlp"].update(lang=trained["nlp"]["lang"], tokenizer=trained["nlp"]["tokenizer"])
-    _source_components(config, best, trained["nlp"]["pipeline"])
+def refit_config(folder: Path) -> Config:
+    """How a model is trained on, by what lies in all.spacy; dev.spacy only has to be there."""
+    config = Config().from_str(files("config").joinpath("spacy/finetune.cfg").read_text("utf-8"), interpolate=False)
+    config["paths"].update(train=str(folder / "all.spacy"), dev=str(folder / "dev.spacy"))
     return config
 
 
