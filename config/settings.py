@@ -76,7 +76,12 @@ class Settings(BaseSettings):
     refresh_timeout_seconds: int = Field(7_200, description="Longest refresh of predictions, in seconds.", ge=60)
     sync_timeout_seconds: int = Field(1_800, description="Longest drain or reconciliation, in seconds.", ge=60)
     slot_poll_seconds: float = Field(1.0, description="Seconds between a web process's looks for a new version.", gt=0)
-    push_chunk: int = Field(500, description="Predictions pushed to Label Studio in one request.", ge=1, le=1000)
+    push_chunk: int = Field(
+        500,
+        description="Predictions pushed to Label Studio in one request; in a large pool a tenth of it, up to 5,000.",
+        ge=1,
+        le=1000,
+    )
     refresh_seconds: int = Field(
         600, description="Seconds that one refresh works on a project before others have their turn.", ge=5
     )

@@ -28,6 +28,8 @@ ASKING = 0.75
 """Share of a refresh's time in which the version is asked; in the rest goes in what it said, some 1,000 a second."""
 SINGLES_A_SECOND = 13
 SINGLES_AT_ONCE = 40
+FEWEST_REQUESTS = 10
+MOST_AT_ONCE = 5_000
 
 
 def refresh_queue(services: Services, model: MLModel, *, announced: bool) -> None:
@@ -94,7 +96,7 @@ class _Refresh:
         """Push what was scored: the best places with their cluster, while there is time, and the others without."""
         places = self.rescoring.order(clustered=self._affordable())
         self._push_clustered([place for place in places if place.cluster is not None])
-        self._push(self.rescoring.order(clustered=0), self.services.settings.push_chunk)
+        self._push(self.rescoring.order(clustered=0), self._bulk_size())
 
     def _affordable(self) -> int:
         most = int(self.services.settings.cluster_seconds * SINGLES_A_SECOND)
@@ -118,10 +120,17 @@ class _Refresh:
             if number == most:
                 return
 
+    def _bulk_size(self) -> int:
+        """Predictions in one request: Label Studio looks at every task of the project for each, so in a large pool
+        the requests are few."""
+        with self.services.store.read() as uow:
+            tasks, _ = uow.texts.count_tasks(self.model.project_id)
+        return max(self.services.settings.push_chunk, min(tasks // FEWEST_REQUESTS, MOST_AT_ONCE))
+
     def _push_some(self, places: Sequence[Place]) -> int:
         taken = self.rescoring.take(places)
-        chunk = self.services.settings.push_chunk
-        push_predictions(self.services.store, self.services.label_studio, self.model, taken, chunk=chunk, clock=utc_now)
+        store, client = self.services.store, self.services.label_studio
+        push_predictions(store, client, self.model, taken, chunk=max(1, len(taken)), clock=utc_now)
         self.rescoring.put_away([one.task_id for one in taken])
         return len(taken)
 

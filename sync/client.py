@@ -31,6 +31,9 @@ from sync.transport import Transport
 Rows = Sequence[Mapping[str, Any]]
 Record = TypeVar("Record")
 PAGE = 500
+BULK_SECONDS = 300.0
+"""A bulk import counts the annotations of every task of the project anew: 10 s and more for 50,000. What was given up
+waiting for would be stored all the same, and sent again."""
 
 
 class LabelStudio:
@@ -256,7 +259,10 @@ class LabelStudio:
         Refuses all where one names a task that is gone; leaves out in silence those whose labels the config lacks.
         """
         path = f"api/projects/{project_id}/import/predictions"
-        return int(self._transport.request("POST", path, json=list(predictions))["created"]) if predictions else 0
+        if not predictions:
+            return 0
+        answer = self._transport.request("POST", path, json=list(predictions), patience=BULK_SECONDS)
+        return int(answer["created"])
 
     def create_prediction(
         self, task_id: int, result: Rows, *, score: float, model_version: str, cluster: int | None = None

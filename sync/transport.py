@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import httpx
 from label_studio_sdk.base_client import LabelStudioBase
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.parse_error import ParsingError
+from label_studio_sdk.core.request_options import RequestOptions
 
 from config.errors import LabelStudioError, LabelStudioUnavailable
 
@@ -59,8 +61,16 @@ class Transport:
         said = self.call(f"GET {path}", send, repeatable=True)
         return None if said is None else parsedate_to_datetime(said)
 
-    def request(self, method: str, path: str, *, json: Any = None, params: dict[str, Any] | None = None) -> Any:
-        """The JSON answer to a raw request; every method but POST is tried again.
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: dict[str, Any] | None = None,
+        patience: float | None = None,
+    ) -> Any:
+        """The JSON answer to a raw request, waited for so many seconds; every method but POST is tried again.
 
         Raises LabelStudioError, LabelStudioUnavailable.
         """
@@ -68,7 +78,10 @@ class Transport:
         def send() -> Any:
             # The SDK offers no public way to send a request that it has no method for.
             raw = self.sdk._client_wrapper.httpx_client
-            response: httpx.Response = raw.request(path, method=method, json=json, params=params)
+            waiting: RequestOptions = {} if patience is None else {"timeout_in_seconds": math.ceil(patience)}
+            response: httpx.Response = raw.request(
+                path, method=method, json=json, params=params, request_options=waiting
+            )
             if not response.is_success:
                 raise ApiError(status_code=response.status_code, body=_json_or_none(response))
             return _json_or_none(response)

@@ -120,6 +120,23 @@ def test_a_refresh_puts_every_task_into_the_queue(loop: Loop, scorer: Scorer, tm
     assert all(len(loop.fake.list_predictions(task_id)) == 1 for task_id in ids)
 
 
+def test_a_large_pool_goes_in_by_few_requests(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
+    """Label Studio looks at every task of the project for each request: their number does not grow with the pool."""
+    fill(loop, 140)
+    sizes: list[int] = []
+    send = loop.fake.import_predictions
+
+    def count(project_id: int, rows: Any) -> int:
+        sizes.append(len(rows))
+        return send(project_id, rows)
+
+    loop.fake.import_predictions = count  # type: ignore[method-assign]
+    refresh(loop, tmp_path, push_chunk=2, cluster_seconds=0)
+    assert sum(sizes) == 140
+    assert len(sizes) <= refreshing.FEWEST_REQUESTS + 1
+    assert unpushed(loop) == 0
+
+
 def test_the_store_keeps_the_confidence(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
     """Where the queue goes by a drawn number, the store still knows what the version said."""
     ids = fill(loop, 140)
