@@ -30,6 +30,7 @@ class TaskPrediction(Protocol):
     """A prediction for one waiting task; a proposal where somebody from outside said what is right.
 
     `queue_score` and `cluster` decide when Label Studio brings the task up; the prediction's score is the confidence.
+    `begun` says that somebody began to push it and was broken off, so that Label Studio may have it already.
     """
 
     @property
@@ -49,6 +50,9 @@ class TaskPrediction(Protocol):
 
     @property
     def cluster(self) -> int | None: ...
+
+    @property
+    def begun(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -107,7 +111,7 @@ class _Push:
 
     def push_chunk(self, chunk: Sequence[TaskPrediction], *, one_by_one: bool) -> None:
         """Push what does not have this version yet, and note it."""
-        left = self._without_pushed(chunk)
+        left = self._without_stored(self._without_pushed(chunk))
         if one_by_one:
             self._send_singly(left)
             return
@@ -129,6 +133,19 @@ class _Push:
         # A proposal that came since the version was asked stands above what it says.
         outdated = {one.task_id for one in chunk if one.kind == PredictionKind.MODEL and one.task_id in proposed}
         return [one for one in chunk if one.task_id not in there | outdated]
+
+    def _without_stored(self, chunk: Sequence[TaskPrediction]) -> list[TaskPrediction]:
+        """Those that Label Studio lacks: what a push before got through without coming to note it is noted now."""
+        begun = [one.task_id for one in chunk if one.begun]
+        if not begun:
+            return list(chunk)
+        stored = {
+            task.id
+            for task in self.client.iter_tasks(self.model.project_id, only_ids=begun)
+            if any(prediction.model_version == self.model.version for prediction in task.predictions)
+        }
+        self._note([one for one in chunk if one.task_id in stored])
+        return [one for one in chunk if one.task_id not in stored]
 
     def _pushed_of(self, uow: UnitOfWork, chunk: Sequence[TaskPrediction]) -> set[int]:
         ids = [one.task_id for one in chunk]

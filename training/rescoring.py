@@ -55,6 +55,7 @@ class TaskPrediction:
     kind: PredictionKind
     queue_score: float
     cluster: int | None
+    begun: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class Rescoring:
             )
             uow.commit()
         place_of = {place.task_id: place for place in places}
-        return [_hand_out(entry, text, place_of[entry.task_id]) for entry, text in entries]
+        return [_hand_out(entry, text, place_of[entry.task_id], begun=begun) for entry, text, begun in entries]
 
     def mark_uncertain(self) -> None:
         """Mark the tasks that the version is least sure of, the honest slice left out, for their tab."""
@@ -215,8 +216,8 @@ def _cluster(texts: Sequence[TextRow], clusters: Sequence[PoolCluster]) -> dict[
     return {row.id: clusters[index].number for row, index in zip(texts, found, strict=True)}
 
 
-def _hand_out(entry: QueueEntry, text: str, place: Place) -> TaskPrediction:
+def _hand_out(entry: QueueEntry, text: str, place: Place, *, begun: bool) -> TaskPrediction:
     spans = tuple(ScoredSpan(**span) for span in entry.spans)
     prediction = Prediction(spans, entry.score or 0.0)
     kind = PredictionKind(entry.kind)
-    return TaskPrediction(entry.task_id, text, prediction, kind, place.queue_score, place.cluster)
+    return TaskPrediction(entry.task_id, text, prediction, kind, place.queue_score, place.cluster, begun)

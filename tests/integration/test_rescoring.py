@@ -301,10 +301,10 @@ def test_what_a_lost_worker_held_is_taken_over(loop: Loop, scorer: Scorer) -> No
     assert other.unscored() == ids
     assert score(other, ids, scorer) == 10
     places = lost.order(clustered=0)
-    assert len(lost.take(places)) == 10
+    assert [one.begun for one in lost.take(places)] == [False] * 10
     assert other.take(places) == []
     loop.now += LEASE + timedelta(seconds=1)
-    assert len(other.take(places)) == 10
+    assert [one.begun for one in other.take(places)] == [True] * 10
 
 
 def test_a_refresh_goes_on_where_its_time_ended(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -34,6 +34,7 @@ class Fresh:
     prediction: Prediction
     kind: PredictionKind = PredictionKind.MODEL
     cluster: int | None = None
+    begun: bool = False
 
     @property
     def queue_score(self) -> float:
@@ -123,6 +124,19 @@ def test_the_most_uncertain_are_pushed_first(loop: Loop) -> None:
     assert push(loop, model, *wanted, chunk=2) == Pushed(stored=2)
     assert [p.score for p in loop.fake.predictions.values()] == [0.1, 0.3, 0.5, 0.9]
     assert push(loop, model, *wanted) == Pushed()
+
+
+def test_a_push_that_was_given_up_waiting_for_is_not_sent_again(loop: Loop) -> None:
+    """Label Studio may have stored what nobody waited for: who takes it over looks first, and sends only the rest."""
+    ids = [loop.add_task(f"{TEXT} {n}") for n in range(3)]
+    loop.sync()
+    model = go_live(loop)
+    for task_id in ids[:2]:
+        loop.fake.create_prediction(task_id, [], score=0.5, model_version=model.version)
+    pushed = push(loop, model, *(replace(fresh(task_id, 0.5), begun=True) for task_id in ids))
+    assert pushed.stored == 1
+    assert [len(loop.fake.list_predictions(task_id)) for task_id in ids] == [1, 1, 1]
+    assert push(loop, model, *(fresh(task_id, 0.5) for task_id in ids)).stored == 0
 
 
 def test_a_pushed_prediction_is_what_the_version_said(loop: Loop) -> None:

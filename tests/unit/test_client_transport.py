@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from config.errors import LabelStudioError, LabelStudioUnavailable
+from sync.client import LabelStudio
 from sync.transport import PAUSES, Transport, describe_refusal
 
 TEXT = "Jane Doe, 536-22-8726"
@@ -35,6 +37,21 @@ def refused(request: httpx.Request) -> httpx.Response:
 
 def broken_off(request: httpx.Request) -> httpx.Response:
     raise httpx.ReadTimeout("too slow", request=request)
+
+
+def test_thousands_of_tasks_are_asked_for_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids go into the address, for which a proxy has 8 KB: more than fit there are asked for piece by piece."""
+    client = LabelStudio("http://ls.test", "a" * 40)
+    asked: list[str] = []
+
+    def answer(method: str, path: str, *, params: dict[str, str]) -> dict[str, list[object]]:
+        asked.append(params["query"])
+        return {"tasks": []}
+
+    monkeypatch.setattr(client, "_transport", SimpleNamespace(request=answer))
+    assert list(client.iter_tasks(1, only_ids=range(100_000, 101_200))) == []
+    assert len(asked) == 3
+    assert all(len(query) < 8_000 for query in asked)
 
 
 @pytest.mark.parametrize("failure", [refused, broken_off, 500, 502, 503, 429])

@@ -182,8 +182,21 @@ class Queue:
 
     def claim_scored(
         self, model: MLModel, task_ids: Sequence[int], *, token: str, until: datetime, now: datetime
-    ) -> list[tuple[QueueEntry, str]]:
-        """Those of the tasks that nobody else pushes, with their texts, in the given order; ours until then."""
+    ) -> list[tuple[QueueEntry, str, bool]]:
+        """Those of the tasks that nobody else pushes, in the given order; ours until then.
+
+        With their texts, and whether somebody began to push them before and did not come to an end.
+        """
+        begun = set(
+            self._session.scalars(
+                select(QueueEntry.task_id).where(
+                    QueueEntry.model_id == model.id,
+                    QueueEntry.task_id.in_(task_ids),
+                    QueueEntry.claimed_by.is_not(None),
+                    QueueEntry.score.is_not(None),
+                )
+            )
+        )
         self._session.execute(
             update(QueueEntry)
             .where(QueueEntry.model_id == model.id, QueueEntry.task_id.in_(task_ids), QueueEntry.score.is_not(None))
@@ -197,7 +210,7 @@ class Queue:
             .where(QueueEntry.model_id == model.id, QueueEntry.task_id.in_(task_ids), _waits(model.project_id))
             .where(QueueEntry.claimed_by == token)
         )
-        found = {entry.task_id: (entry, text) for entry, text in rows}
+        found = {entry.task_id: (entry, text, entry.task_id in begun) for entry, text in rows}
         return [found[task_id] for task_id in task_ids if task_id in found]
 
     def shown(self, model: MLModel, *, limit: int) -> list[tuple[int, str, str]]:
