@@ -6,7 +6,7 @@ token and listed; one that would then share a token with a longer span is listed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,22 @@ class Corpus:
         """The first docs alone."""
         return replace(self, docs=self.docs[:count])
 
+    def hide(self, labels: Collection[str]) -> Corpus:
+        """The docs with entities of these labels unknown: spaCy's scorer says nothing of what is found there."""
+        return replace(self, docs=tuple(_hide(doc, labels) for doc in self.docs))
+
     def write(self, path: Path) -> None:
         """Write the docs as a .spacy file, as `spacy train` reads it."""
         DocBin(docs=self.docs, attrs=["ORTH", "SPACY", "ENT_IOB", "ENT_TYPE"]).to_disk(path)
+
+
+def _hide(doc: Any, labels: Collection[str]) -> Any:
+    hidden = doc.copy()
+    entities = [hidden.char_span(ent.start_char, ent.end_char, label=ent.label_) for ent in doc.ents]
+    hidden.set_ents(
+        [ent for ent in entities if ent.label_ not in labels], missing=[ent for ent in entities if ent.label_ in labels]
+    )
+    return hidden
 
 
 def build_corpus(nlp: Any, examples: Sequence[Example], *, rest: str = "outside") -> Corpus:

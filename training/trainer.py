@@ -94,7 +94,9 @@ def _prepare(job: Job, train: Sequence[Example], dev: Sequence[Example]) -> None
         job.train, job.rehearsed = job.train.join(more), len(more.docs)
     job.train.write(job.folder / "train.spacy")
     # The loop wants something to evaluate; without dev texts nobody looks at that figure.
-    (job.dev if job.dev.docs else job.train.head(FEW)).write(job.folder / "dev.spacy")
+    # What the base says of its own labels must not count there: it is right from the first step on, and would choose a
+    # model that has learnt nothing yet.
+    (job.dev.hide(job.kept) if job.dev.docs else job.train.head(FEW)).write(job.folder / "dev.spacy")
     job.report()
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import spacy
+from spacy.scorer import get_ner_prf
+from spacy.training import Example as SpacyExample
 
 from training.corpus import Example, Misalignment, build_corpus, sound_examples
 from training.spans import Span
@@ -76,3 +78,14 @@ def test_corpus_takes_only_spans_that_can_train() -> None:
     """Unknown labels, spans outside of the text and the shorter of overlapping ones are left out beforehand."""
     example = Example("Ada Brandt", (Span(0, 10, "P"), Span(4, 10, "P"), Span(0, 3, "X"), Span(5, 11, "P")))
     assert sound_examples([example], ["P"]) == [Example("Ada Brandt", (Span(0, 10, "P"),))]
+
+
+def test_corpus_hides_labels_from_the_scorer(nlp: Any) -> None:
+    """Where a label is hidden, a prediction counts neither as right nor as wrong; all others count as before."""
+    corpus = build_corpus(nlp, [Example("Ada in Oslo", (Span(0, 3, "PERSON"), Span(7, 11, "GPE")))])
+    hidden = corpus.hide({"GPE"})
+    for found, f1 in (((), 0.0), (((0, 3, "PERSON"),), 1.0), (((0, 3, "PERSON"), (7, 11, "GPE")), 1.0)):
+        doc = nlp.make_doc("Ada in Oslo")
+        doc.set_ents([doc.char_span(start, end, label=label) for start, end, label in found])
+        assert get_ner_prf([SpacyExample(doc, hidden.docs[0])])["ents_f"] == f1
+    assert [ent.label_ for ent in corpus.docs[0].ents] == ["PERSON", "GPE"]
