@@ -188,6 +188,7 @@ def submit_feedback(
     if body.text is not None:
         check_length(body.text, services.settings.max_text_chars)
     answer, project_id, replayed = _take(services, caller, body, idempotency_key)
+    services.store.harden()
     if replayed:
         response.headers[REPLAYED] = "true"
     else:
@@ -230,7 +231,8 @@ def _take(
         answer = _confirm(taken)
         if key is not None:
             uow.answers.keep(caller.token_id, key, answer.model_dump(mode="json"))
-        uow.commit()
+        # The project is free for the next submission while this one's log is on its way to the disk.
+        uow.commit_ahead()
     return answer, project.id, False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from config.errors import ConfigurationError, NotFound
@@ -117,6 +117,22 @@ def test_store_lets_one_thread_at_a_time_ask_for_its_turn(sqlite_store: Store, m
     assert most == [1]
     with sqlite_store.read() as uow:
         assert uow.projects.get(1).title.count("+") == 50
+
+
+def test_store_hardens_what_was_committed_ahead(store: Store) -> None:
+    """Others see at once what was committed ahead of the disk; once it is hardened, the disk has it, too."""
+    with store.write() as uow:
+        uow.projects.add(new_project(1))
+        uow.commit_ahead()
+    with store.read() as uow:
+        assert uow.projects.get(1).title == "Project 1"
+        on_postgres = store.engine.dialect.name == "postgresql"
+        reached = uow.session.scalar(text("SELECT pg_current_wal_insert_lsn()::text")) if on_postgres else None
+    store.harden()
+    if reached is not None:
+        with store.read() as uow:
+            flushed = text("SELECT pg_current_wal_flush_lsn() >= CAST(:reached AS pg_lsn)")
+            assert uow.session.scalar(flushed, {"reached": reached})
 
 
 def test_store_reads_while_somebody_writes(store: Store) -> None:

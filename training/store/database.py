@@ -149,6 +149,23 @@ def _must_wait(connection: Connection) -> bool:
     return False
 
 
+def run_ahead(connection: Connection) -> None:
+    """Let this transaction's commit return, and its locks go, before its log is on the disk (PostgreSQL)."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+
+
+def harden(engine: Engine) -> None:
+    """Return once the log is on the disk up to this moment; SQLite's is as far as its commits took it.
+
+    The log is written in order: a commit that waits for the disk takes all earlier ones along. It needs something to
+    write, if only a message that nobody reads (https://www.postgresql.org/docs/current/functions-admin.html).
+    """
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'spanloop', '')")
+
+
 def describe_failure(engine: Engine) -> str | None:
     """Why the database cannot be used, in a sentence without its URL; None where it can."""
     try:
