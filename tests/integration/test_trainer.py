@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import spacy
+from spacy.tokens import DocBin
 from thinc.util import gpu_is_available
 
 from config.errors import ConfigurationError, ModelUnavailable, NotEnoughData, RunCancelled
 from training.base import labels_of, load_folder
 from training.evaluate import score_spans
+from training.job import Job
 from training.pipeline import PipelineSpec, load_pipeline
 from training.spans import Span
 from training.trainer import Example, LiveModel, Progress, TrainingPlan, train_pipeline
@@ -328,6 +330,27 @@ def test_trainer_rehearses_what_the_project_does_not_teach(tmp_path: Path) -> No
         found[rehearse] = [e.text for text in texts for e in spacy.load(output)(text).ents if e.label_ == "GPE"]
     assert len(found[True]) >= 4
     assert len(found[False]) < len(found[True])
+
+
+def test_trainer_stops_by_the_projects_labels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the base says of its own labels, right from the start, must not choose a model that has learnt nothing."""
+    docs: list[Any] = []
+
+    def look(job: Job) -> Path:
+        docs.extend(DocBin().from_disk(job.folder / "dev.spacy").get_docs(job.base.vocab))
+        raise RunCancelled("that was all")
+
+    monkeypatch.setattr("training.trainer.run_loop", look)
+    with pytest.raises(RunCancelled):
+        train_pipeline(
+            make_code_examples(5),
+            make_code_examples(5),
+            plan=plan("en_core_web_sm", labels=("CODE",), recipe="finetune"),
+            output=tmp_path / "model",
+            on_progress=ignore,
+        )
+    assert {ent.label_ for doc in docs for ent in doc.ents} == {"CODE"}
+    assert all(any(token.ent_iob == 0 for token in doc) for doc in docs)
 
 
 def make_code_examples(count: int) -> list[Example]:
