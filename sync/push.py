@@ -111,7 +111,8 @@ class _Push:
 
     def push_chunk(self, chunk: Sequence[TaskPrediction], *, one_by_one: bool) -> None:
         """Push what does not have this version yet, and note it."""
-        left = self._without_stored(self._without_pushed(chunk))
+        left = self._without_pushed(chunk)
+        left = self._without_stored(left, asked=[one.task_id for one in left if one.begun])
         if one_by_one:
             self._send_singly(left)
             return
@@ -124,7 +125,8 @@ class _Push:
             there = self._drop_gone(left)
             if len(there) == len(left):
                 raise refusal
-            self._send_in_bulk(there)
+            # Memory-saving imports go by batches: those before the refused one may be stored.
+            self._send_in_bulk(self._without_stored(there, asked=[one.task_id for one in there]))
 
     def _without_pushed(self, chunk: Sequence[TaskPrediction]) -> list[TaskPrediction]:
         with self.store.read() as uow:
@@ -134,14 +136,13 @@ class _Push:
         outdated = {one.task_id for one in chunk if one.kind == PredictionKind.MODEL and one.task_id in proposed}
         return [one for one in chunk if one.task_id not in there | outdated]
 
-    def _without_stored(self, chunk: Sequence[TaskPrediction]) -> list[TaskPrediction]:
-        """Those that Label Studio lacks: what a push before got through without coming to note it is noted now."""
-        begun = [one.task_id for one in chunk if one.begun]
-        if not begun:
+    def _without_stored(self, chunk: Sequence[TaskPrediction], *, asked: Sequence[int]) -> list[TaskPrediction]:
+        """Those that Label Studio lacks: what of the tasks asked about it has got, and nobody noted, is noted now."""
+        if not asked:
             return list(chunk)
         stored = {
             task.id
-            for task in self.client.iter_tasks(self.model.project_id, only_ids=begun)
+            for task in self.client.iter_tasks(self.model.project_id, only_ids=asked)
             if any(prediction.model_version == self.model.version for prediction in task.predictions)
         }
         self._note([one for one in chunk if one.task_id in stored])

@@ -70,6 +70,8 @@ def label_studio_env(settings: Settings, *, data: Path) -> dict[str, str]:
         # Its guards refuse webhooks and backends on local addresses, which is where ours are.
         "SSRF_PROTECTION_ENABLED": "false",
         "ML_BLOCK_LOCAL_IP": "false",
+        # Without this flag of its own each bulk import of predictions writes every task of the project that has some.
+        "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short": "true",
         "NO_PROXY": "*",
         "LATEST_VERSION_CHECK": "false",
         "COLLECT_ANALYTICS": "false",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,25 @@ def test_a_push_that_was_given_up_waiting_for_is_not_sent_again(loop: Loop) -> N
     assert pushed.stored == 1
     assert [len(loop.fake.list_predictions(task_id)) for task_id in ids] == [1, 1, 1]
     assert push(loop, model, *(fresh(task_id, 0.5) for task_id in ids)).stored == 0
+
+
+def test_a_refused_push_sends_nothing_twice(loop: Loop) -> None:
+    """Label Studio may have stored some before it came to the task that is gone: they are not sent again."""
+    ids = [loop.add_task(f"{TEXT} {n}") for n in range(3)]
+    loop.sync()
+    model = go_live(loop)
+    loop.fake.delete_task(ids[2])
+    send = loop.fake.import_predictions
+
+    def store_some(project_id: int, rows: Any) -> int:
+        if len(rows) == 3:
+            send(project_id, rows[:1])
+        return send(project_id, rows)
+
+    loop.fake.import_predictions = store_some  # type: ignore[method-assign]
+    pushed = push(loop, model, *(fresh(task_id, 0.5) for task_id in ids))
+    assert (pushed.stored, pushed.gone) == (1, 1)
+    assert [len(loop.fake.list_predictions(task_id)) for task_id in ids[:2]] == [1, 1]
 
 
 def test_a_pushed_prediction_is_what_the_version_said(loop: Loop) -> None:
