@@ -190,6 +190,7 @@ def _methods_at(request: Request) -> list[str]:
 def _answer_unknown(request: Request, error: Exception) -> Response:
     log.error("request_crashed", path=request.url.path, error=type(error).__name__, exc_info=error)
     message = "something went wrong here; the log has it under this request_id"
-    # A crash is answered outside the middleware that would add this header.
-    headers = {HEADER: getattr(request.state, "request_id", "")}
+    # A crash is answered outside the middleware that would add the id. The server closes such a connection: a client
+    # that is not told would send its next request into it, and lose that one.
+    headers = {HEADER: getattr(request.state, "request_id", ""), "Connection": "close"}
     return _answer(request, SpanloopError.http_status, SpanloopError.code, message, headers=headers)

@@ -195,6 +195,8 @@ def test_api_errors_hide_what_crashed(api: Api, monkeypatch: pytest.MonkeyPatch)
     error = error_of(answer, 500, "internal")
     assert "secret" not in answer.text
     assert error["message"].endswith("the log has it under this request_id")
+    # The server closes the connection, so a client must not send its next request over it.
+    assert answer.headers["Connection"] == "close"
 
 
 def test_api_errors_name_each_request(api: Api) -> None:
