@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from config.errors import ConfigurationError
 from config.settings import Settings, load_settings
+from ml_backend.group_commit import GroupCommit
 from ml_backend.queues import Doorbell, open_redis
 from sync.client import LabelStudio
 from training.artefacts import ArtefactStore
@@ -28,6 +30,8 @@ class Services:
     """Everything that doors and jobs work with; each part is made when it is first asked for."""
 
     settings: Settings
+    # By project, the one place in this process where feedback on it is stored.
+    feedback_desks: dict[int, GroupCommit[Any, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def store(self) -> Store:

@@ -82,7 +82,7 @@ def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datet
     """Mirror a task, giving its text a part at first sight."""
     problem = seen.problem or (find_text_fault(seen.text) if seen.text is not None else None)
     usable = seen.text is not None and problem is None
-    text_id = ensure_text(uow, project, seen.text or "", now=now).id if usable else None
+    text_id = ensure_text(uow, project, seen.text or "", now=now).row.id if usable else None
     task = uow.texts.find_task(project.id, seen.id)
     is_new = task is None or _is_another(task, seen)
     if task is None:

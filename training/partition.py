@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from training.policy import parse_settings
@@ -12,12 +13,20 @@ from training.store.tables.texts import TextGroup, TextRow
 from training.store.unit_of_work import UnitOfWork
 
 
-def ensure_text(uow: UnitOfWork, project: Project, text: str, *, now: datetime) -> TextRow:
+@dataclass(frozen=True, slots=True)
+class PlacedText:
+    """A project's row for a text, and whether this is its first sight, so that nothing can speak of it yet."""
+
+    row: TextRow
+    is_new: bool
+
+
+def ensure_text(uow: UnitOfWork, project: Project, text: str, *, now: datetime) -> PlacedText:
     """The project's row for this text; at first sight it gets its group and its part, for ever."""
     text_hash = hash_text(text)
     known = uow.texts.find_text(project.id, text_hash)
     if known is not None:
-        return known
+        return PlacedText(known, is_new=False)
     settings = parse_settings(project.settings)
     signature = sign(text)
     bands = band_keys(signature)
@@ -37,7 +46,7 @@ def ensure_text(uow: UnitOfWork, project: Project, text: str, *, now: datetime) 
     if group_id is None and found.part is not Part.SET_ASIDE:
         row = TextGroup(project_id=project.id, part=found.part, signature=signature.to_bytes())
         group_id = uow.texts.add_group(row, bands).id
-    return uow.texts.add_text(
+    added = uow.texts.add_text(
         TextRow(
             project_id=project.id,
             hash=text_hash,
@@ -48,3 +57,4 @@ def ensure_text(uow: UnitOfWork, project: Project, text: str, *, now: datetime) 
             first_seen_at=now,
         )
     )
+    return PlacedText(added, is_new=True)

@@ -12,6 +12,7 @@ from training.partition import ensure_text
 from training.spans import Prediction, ScoredSpan, Span, find_problems, parse_spans
 from training.store.tables.examples import Source, TrainingDataset
 from training.store.tables.projects import Project
+from training.store.tables.texts import Task
 from training.store.unit_of_work import UnitOfWork
 from training.verification import classification_type, new_example
 
@@ -42,11 +43,11 @@ def record_proposal(
     hold the text carry the proposal from now on, or from their first sight on (`training.intake`), whoever brings
     them. What Label Studio does not show yet is queued for it, to be taken up after `hold`.
     """
-    row = ensure_text(uow, project, text, now=now)
-    known = uow.examples.of_text(project.id, row.id)
+    placed = ensure_text(uow, project, text, now=now)
+    known = None if placed.is_new else uow.examples.of_text(project.id, placed.row.id)
     if known is not None and known.annotation_id is not None:
         return known
-    example = known or new_example(project, row.id, source, now=now)
+    example = known or new_example(project, placed.row.id, source, now=now)
     found = sorted(set(spans))
     example.source, example.updated_at = source, now
     example.entities = [span.to_json() for span in found]
@@ -55,12 +56,12 @@ def record_proposal(
     example.classification_type = example.given_type or classification_type(project, found)
     example.revision = example_revision(found, verified=False)
     kept = known or uow.examples.add(example)
-    _queue(uow, project, kept, at=now + hold)
+    tasks = [] if placed.is_new else uow.texts.tasks_of_text(placed.row.id)
+    _queue(uow, project, kept, tasks, at=now + hold)
     return kept
 
 
-def _queue(uow: UnitOfWork, project: Project, example: TrainingDataset, *, at: datetime) -> None:
-    tasks = uow.texts.tasks_of_text(example.text_id)
+def _queue(uow: UnitOfWork, project: Project, example: TrainingDataset, tasks: Sequence[Task], *, at: datetime) -> None:
     changed = [task for task in tasks if not task.is_labeled and task.proposal != example.entities]
     for task in changed:
         task.proposal = example.entities

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
@@ -37,17 +40,21 @@ from ml_backend.api.fields import (
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
 from ml_backend.api.paging import Page, PageQuery, links
 from ml_backend.bootstrap import Services, utc_now
+from ml_backend.group_commit import GroupCommit
 from training.access import Act
 from training.admission import Caller
 from training.entities import read_taxonomy
-from training.outside_feedback import GivenFeedback, TakenFeedback, read_feedback, record_feedback
+from training.outside_feedback import GivenFeedback, ReadFeedback, TakenFeedback, read_feedback, record_feedback
 from training.store.tables.access import IdempotencyKey as KeptAnswer
 from training.store.tables.projects import Project
+from training.store.unit_of_work import UnitOfWork
 from training.store.views import FeedbackFilter, FeedbackLine, count_feedback, list_feedback
 from training.taxonomy import Taxonomy
 
 routes = APIRouter(route_class=GuardedRoute, tags=["feedback"])
 REPLAYED = "Idempotent-Replayed"
+# So many submissions are stored in one transaction at most; the first of them waits for the last.
+MOST_AT_ONCE = 16
 
 IdempotencyKey = Annotated[
     str | None,
@@ -188,7 +195,6 @@ def submit_feedback(
     if body.text is not None:
         check_length(body.text, services.settings.max_text_chars)
     answer, project_id, replayed = _take(services, caller, body, idempotency_key)
-    services.store.harden()
     if replayed:
         response.headers[REPLAYED] = "true"
     else:
@@ -220,20 +226,50 @@ def _take(
             project_id = result.project_id if result is not None else None
         project = uow.projects.choose(project_id)
         read = read_feedback(uow, project, given)
+    answer, replayed = _desk(services, project.id).do(_Submission(caller, read, key, request_hash))
+    return answer, project.id, replayed
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    """Feedback that was found sound, and who sent it under which key."""
+
+    caller: Caller
+    read: ReadFeedback
+    key: str | None
+    request_hash: str
+
+
+def _desk(services: Services, project_id: int) -> GroupCommit[_Submission, tuple[FeedbackTaken, bool]]:
+    made = GroupCommit(partial(_record, services, project_id), most=MOST_AT_ONCE)
+    return services.feedback_desks.setdefault(project_id, made)
+
+
+def _record(
+    services: Services, project_id: int, submissions: Sequence[_Submission]
+) -> list[tuple[FeedbackTaken, bool]]:
     with services.store.write() as uow:
-        project = uow.projects.lock(project.id)
+        project = uow.projects.lock(project_id)
         now = utc_now()
-        if key is not None:
-            known = uow.answers.claim(caller.token_id, key, request_hash=request_hash, now=now)
-            if known is not None:
-                return _replay(known, request_hash), project.id, True
-        taken = record_feedback(uow, project, read, contributor_id=caller.contributor_id, now=now)
-        answer = _confirm(taken)
-        if key is not None:
-            uow.answers.keep(caller.token_id, key, answer.model_dump(mode="json"))
-        # The project is free for the next submission while this one's log is on its way to the disk.
-        uow.commit_ahead()
-    return answer, project.id, False
+        answers = [_record_one(uow, project, one, now=now) for one in submissions]
+        uow.commit()
+    return answers
+
+
+def _record_one(
+    uow: UnitOfWork, project: Project, submission: _Submission, *, now: datetime
+) -> tuple[FeedbackTaken, bool]:
+    """The answer, and whether it was given before under the same key."""
+    caller, key = submission.caller, submission.key
+    if key is not None:
+        known = uow.answers.claim(caller.token_id, key, request_hash=submission.request_hash, now=now)
+        if known is not None:
+            return _replay(known, submission.request_hash), True
+    taken = record_feedback(uow, project, submission.read, contributor_id=caller.contributor_id, now=now)
+    answer = _confirm(taken)
+    if key is not None:
+        uow.answers.keep(caller.token_id, key, answer.model_dump(mode="json"))
+    return answer, False
 
 
 def _replay(known: KeptAnswer, request_hash: str) -> FeedbackTaken:

@@ -119,20 +119,23 @@ def test_store_lets_one_thread_at_a_time_ask_for_its_turn(sqlite_store: Store, m
         assert uow.projects.get(1).title.count("+") == 50
 
 
-def test_store_hardens_what_was_committed_ahead(store: Store) -> None:
-    """Others see at once what was committed ahead of the disk; once it is hardened, the disk has it, too."""
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_store_goes_on_after_postgresql_closed_its_connections(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was closed while it rested is noticed before it is used."""
+    monkeypatch.setattr(database, "REST_SECONDS", 0.0)
+    add_project(store)
+    with store.read() as one, store.read() as other:
+        own = text("SELECT pg_backend_pid()")
+        victims = {unit.session.scalar(own) for unit in (one, other)}
+    assert len(victims) == 2
+    admin = open_engine(store.engine.url.render_as_string(hide_password=False))
+    with admin.begin() as connection:
+        for pid in victims:
+            assert connection.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    admin.dispose()
     with store.write() as uow:
-        uow.projects.add(new_project(1))
-        uow.commit_ahead()
-    with store.read() as uow:
-        assert uow.projects.get(1).title == "Project 1"
-        on_postgres = store.engine.dialect.name == "postgresql"
-        reached = uow.session.scalar(text("SELECT pg_current_wal_insert_lsn()::text")) if on_postgres else None
-    store.harden()
-    if reached is not None:
-        with store.read() as uow:
-            flushed = text("SELECT pg_current_wal_flush_lsn() >= CAST(:reached AS pg_lsn)")
-            assert uow.session.scalar(flushed, {"reached": reached})
+        uow.projects.lock(1).title = "Still there"
+        uow.commit()
 
 
 def test_store_reads_while_somebody_writes(store: Store) -> None:

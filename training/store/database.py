@@ -6,13 +6,14 @@ import sqlite3
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Integer, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 
 from config.errors import ConfigurationError
@@ -21,6 +22,9 @@ BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 READ_ONLY = "spanloop_read_only"
 TURN = "spanloop_turn"
+USED = "spanloop_used"
+# A connection that has rested so long is asked whether it is still there, before it is used again.
+REST_SECONDS = 1.0
 # How long a writer waits for its turn on SQLite, and how often it asks for it.
 BUSY_MS = 30_000
 TURN_SECONDS = 0.001
@@ -66,7 +70,13 @@ def open_engine(url: str) -> Engine:
     backend = parsed.get_backend_name()
     # hide_parameters: an error of the database would otherwise carry texts into the log.
     if backend == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True)
+        # Statements are planned each time: a plan that was kept from when a table was empty reads all of it later.
+        engine = create_engine(
+            parsed, pool_size=5, max_overflow=10, connect_args={"prepare_threshold": None}, hide_parameters=True
+        )
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", partial(_ping_after_rest, engine.dialect))
+        return engine
     if backend != "sqlite":
         raise ConfigurationError(f"the store runs on SQLite and PostgreSQL, not on {backend}")
     if parsed.database and parsed.database != ":memory:":
@@ -78,6 +88,30 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "commit", turns.end)
     event.listen(engine, "rollback", turns.end)
     return engine
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info[USED] = time.monotonic()
+
+
+def _ping_after_rest(dialect: Dialect, connection: Any, record: Any, _proxy: object) -> None:
+    # SQLAlchemy's own `pool_pre_ping` asks each time, which was every sixth round trip of a busy web process.
+    if time.monotonic() - record.info.get(USED, time.monotonic()) < REST_SECONDS:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError("the connection was closed while it rested") from error
+
+
+def for_looks(engine: Engine) -> Engine:
+    """The engine for statements that change nothing.
+
+    On PostgreSQL each stands by itself, which saves two round trips: by default it sees what others have committed
+    meanwhile in a transaction, too.
+    """
+    alone = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
+    return engine.execution_options(**{READ_ONLY: True}, **alone)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
@@ -147,23 +181,6 @@ def _must_wait(connection: Connection) -> bool:
     finally:
         cursor.close()
     return False
-
-
-def run_ahead(connection: Connection) -> None:
-    """Let this transaction's commit return, and its locks go, before its log is on the disk (PostgreSQL)."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
-
-
-def harden(engine: Engine) -> None:
-    """Return once the log is on the disk up to this moment; SQLite's is as far as its commits took it.
-
-    The log is written in order: a commit that waits for the disk takes all earlier ones along. It needs something to
-    write, if only a message that nobody reads (https://www.postgresql.org/docs/current/functions-admin.html).
-    """
-    if engine.dialect.name == "postgresql":
-        with engine.begin() as connection:
-            connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'spanloop', '')")
 
 
 def describe_failure(engine: Engine) -> str | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import func, select
+from sqlalchemy import Insert, case, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from training.store.tables.proposals import WaitingProposal
@@ -19,16 +21,9 @@ class Proposals:
 
     def queue(self, project_id: int, text_id: int, *, revision: str, at: datetime) -> None:
         """Let a text wait from this moment on; one that waits or is claimed already keeps its time."""
-        row = self._session.get(WaitingProposal, text_id, populate_existing=True)
-        if row is None:
-            row = WaitingProposal(
-                text_id=text_id, project_id=project_id, revision=revision, available_at=at, attempts=0, error=None
-            )
-            self._session.add(row)
-        elif row.revision != revision:
-            row.revision, row.attempts, row.error = revision, 0, None
-        row.available_at = max(row.available_at, at)
         self._session.flush()
+        values = {"project_id": project_id, "text_id": text_id, "revision": revision, "available_at": at, "attempts": 0}
+        self._session.connection().execute(_upsert(self._session.get_bind().dialect.name), values)
 
     def claim(self, project_id: int, *, limit: int, lease: timedelta, now: datetime) -> Sequence[WaitingProposal]:
         """Take up to `limit` texts whose time has come, longest waiting first."""
@@ -76,3 +71,19 @@ class Proposals:
     def count(self, project_id: int) -> int:
         """How many texts wait, claimed ones too."""
         return self._session.scalar(select(func.count()).where(WaitingProposal.project_id == project_id)) or 0
+
+
+@cache
+def _upsert(dialect: str) -> Insert:
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(WaitingProposal)
+    given, kept = insert.excluded, WaitingProposal
+    is_same = kept.revision == given.revision
+    return insert.on_conflict_do_update(
+        index_elements=[kept.text_id],
+        set_={
+            "revision": given.revision,
+            "attempts": case((is_same, kept.attempts), else_=0),
+            "error": case((is_same, kept.error), else_=None),
+            "available_at": case((kept.available_at > given.available_at, kept.available_at), else_=given.available_at),
+        },
+    )

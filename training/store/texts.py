@@ -18,10 +18,14 @@ class Texts:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # Held, so that the session does not ask for it again: it forgets rows that nobody holds.
+        self._last: TextRow | None = None
 
     def find_text(self, project_id: int, text_hash: str) -> TextRow | None:
         """The project's text with this hash."""
-        return self._session.scalar(select(TextRow).where(TextRow.project_id == project_id, TextRow.hash == text_hash))
+        query = select(TextRow).where(TextRow.project_id == project_id, TextRow.hash == text_hash)
+        self._last = self._session.scalar(query)
+        return self._last
 
     def get_text(self, text_id: int) -> TextRow:
         """The text by its id."""
@@ -45,6 +49,7 @@ class Texts:
         """Put a new text in."""
         self._session.add(text)
         self._session.flush()
+        self._last = text
         return text
 
     def groups_with(self, project_id: int, bands: Sequence[str]) -> Sequence[TextGroup]:

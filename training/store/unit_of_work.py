@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from training.store.ab_tests import AbTests
 from training.store.annotations import Annotations
 from training.store.counting import CountingSession
-from training.store.database import READ_ONLY, harden, run_ahead
+from training.store.database import for_looks
 from training.store.doubts import Doubts
 from training.store.examples import Examples
 from training.store.feedback import FeedbackRows
@@ -52,7 +52,7 @@ class UnitOfWork:
     transfers: Transfers
 
     def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
-        self._engine = engine.execution_options(**{READ_ONLY: True}) if read_only else engine
+        self._engine = for_looks(engine) if read_only else engine
 
     def __enter__(self) -> Self:
         self.session = CountingSession(self._engine, expire_on_commit=False)
@@ -84,14 +84,6 @@ class UnitOfWork:
         """Make everything since the beginning last."""
         self.session.commit()
 
-    def commit_ahead(self) -> None:
-        """Commit without waiting for the disk, so that whoever waits for this unit's locks goes on.
-
-        It lasts once `Store.harden` has returned; until then nobody may be told that it does.
-        """
-        run_ahead(self.session.connection())
-        self.commit()
-
 
 class Store:
     """Opens units of work: `store.write()` for a change, `store.read()` for a look."""
@@ -106,10 +98,6 @@ class Store:
     def read(self) -> UnitOfWork:
         """A unit of work that only looks; on SQLite it never waits for a writer."""
         return UnitOfWork(self.engine, read_only=True)
-
-    def harden(self) -> None:
-        """Wait until what was committed before stands on the disk, in one go with all others that wait for it."""
-        harden(self.engine)
 
 
 OpenUnitOfWork = Callable[[], UnitOfWork]

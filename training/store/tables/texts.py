@@ -23,12 +23,15 @@ class TextGroup(Base):
 
 
 class GroupBand(Base):
-    """One key by which a near-duplicate group is found."""
+    """One key by which a near-duplicate group is found.
+
+    The key comes first: before PostgreSQL has statistics it would search by the project alone, and read all its keys.
+    """
 
     __tablename__ = "group_band"
 
-    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
     band: Mapped[str] = mapped_column(String(64), primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
     group_id: Mapped[int] = mapped_column(ForeignKey("text_group.id"), primary_key=True)
 
 
