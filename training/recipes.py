@@ -34,13 +34,16 @@ def check_recipe(wanted: str) -> str:
 
 
 def choose_recipe(wanted: str, base: Any, *, hindrance: str) -> str:
-    """The recipe to train by; for "auto": finetune for a base with a recognizer, blank for one without.
+    """The recipe to train by.
 
-    `hindrance` says why the live version cannot be trained on; empty where it can. Raises ConfigurationError for an
-    unknown recipe, or one that there are no parts for.
+    For "auto" that is continue where the live version can be trained on; else finetune for a base with a recognizer,
+    and blank for one without. `hindrance` says why the live version cannot be; empty where it can. Raises
+    ConfigurationError for an unknown recipe, or one that there are no parts for.
     """
     check_recipe(wanted)
     has_recognizer = find_recognizer(base) is not None
+    if wanted == AUTO and not hindrance:
+        return "continue"
     if wanted == AUTO:
         return "finetune" if has_recognizer else "blank"
     if wanted == "continue" and hindrance:

@@ -283,14 +283,14 @@ def test_trainer_finds_codes_glued_to_words(tmp_path: Path, base: str) -> None:
 
 
 def test_trainer_goes_on_with_the_live_version(tmp_path: Path) -> None:
-    """The live version's recognizer can be trained on, with a new label beside its own; else the reason is said."""
+    """The live version's recognizer is trained on, with a new label beside its own; where it can't be, it says why."""
     first = plan(labels=("PERSON", "CITY"), max_epochs=8)
     one = train_pipeline(make_examples(40, 1), [], plan=first, output=tmp_path / "one", on_progress=ignore)
     live = LiveModel(tmp_path / "one", one)
     two = train_pipeline(
         make_examples(30, 1),
         [],
-        plan=plan(max_epochs=3, recipe="continue", live=live),
+        plan=plan(max_epochs=3, live=live),
         output=tmp_path / "two",
         on_progress=ignore,
     )
@@ -304,6 +304,9 @@ def test_trainer_goes_on_with_the_live_version(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError, match=reason):
             train_pipeline(make_examples(5, 1), [], plan=wrong, output=tmp_path / "three", on_progress=ignore)
+    anew = plan(labels=("CITY",), live=live, max_epochs=1)
+    three = train_pipeline(make_examples(5, 1), [], plan=anew, output=tmp_path / "three", on_progress=ignore)
+    assert three.training["recipe"] == "blank"
 
 
 def test_trainer_rehearses_what_the_project_does_not_teach(tmp_path: Path) -> None:
