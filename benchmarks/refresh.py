@@ -108,10 +108,12 @@ def compare(
     system: RunningSystem, project: LiveProject, workers: list[psutil.Process], *, peace: float, kill: bool
 ) -> None:
     """Annotate in peace and during a refresh."""
-    if not system.label_studio.list_webhooks(project.id):
-        system.label_studio.create_webhook(
-            project.id, f"{system.url}/p/{project.id}/webhook", headers=connection_of(system.services).headers
-        )
+    # A folder that was kept has the webhook of a system on another port.
+    for old in system.label_studio.list_webhooks(project.id):
+        system.label_studio.delete_webhook(old.id)
+    system.label_studio.create_webhook(
+        project.id, f"{system.url}/p/{project.id}/webhook", headers=connection_of(system.services).headers
+    )
     with system.store.read() as uow:
         tasks, finished = uow.texts.count_tasks(project.id)
     with annotating(system, project) as quiet:
