@@ -16,7 +16,7 @@ class _Waiting(Generic[Item, Answer]):
     def __init__(self, item: Item) -> None:
         self.item = item
         self.answers: list[Answer] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     @property
     def is_done(self) -> bool:
@@ -53,7 +53,7 @@ class GroupCommit(Generic[Item, Answer]):
     def _do_together(self, taken: Sequence[_Waiting[Item, Answer]]) -> None:
         try:
             answers = self._work([one.item for one in taken])
-        except Exception as error:  # noqa: BLE001 - handed to the thread whose item it is
+        except BaseException as error:  # noqa: BLE001 (raised by the thread whose item it is, which waits for it)
             if len(taken) == 1:
                 taken[0].error = error
                 return

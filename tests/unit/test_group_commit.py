@@ -14,7 +14,7 @@ WAIT = 20
 
 
 class Desk:
-    """Doubles numbers; its first batch waits until told to go on, and 13 cannot be doubled."""
+    """Doubles numbers; its first batch waits until told to go on; 13 cannot be doubled, and 0 ends everything."""
 
     def __init__(self, *, most: int = 100) -> None:
         self.batches: list[list[int]] = []
@@ -28,6 +28,8 @@ class Desk:
         assert self.go_on.wait(WAIT)
         if 13 in numbers:
             raise ValueError("13")
+        if 0 in numbers:
+            raise SystemExit("0")
         return [2 * number for number in numbers]
 
 
@@ -37,7 +39,7 @@ def run(desk: Desk, first: int, rest: Sequence[int]) -> dict[int, int | str]:
     def ask(number: int) -> int | str:
         try:
             return desk.group.do(number)
-        except ValueError as error:
+        except (ValueError, SystemExit) as error:
             return f"refused {error}"
 
     with ThreadPoolExecutor(len(rest) + 1) as threads:
@@ -67,7 +69,7 @@ def test_no_more_than_so_many_are_done_at_once() -> None:
 
 @pytest.mark.parametrize("most", [1, 100])
 def test_an_error_reaches_only_its_own_thread(most: int) -> None:
-    """Of several that are done together one cannot be: the others get their answers all the same."""
+    """Of several that are done together some cannot be: the others get their answers all the same."""
     desk = Desk(most=most)
-    assert run(desk, 1, [2, 13, 4]) == {1: 2, 2: 4, 13: "refused 13", 4: 8}
+    assert run(desk, 1, [2, 13, 4, 0]) == {1: 2, 2: 4, 13: "refused 13", 4: 8, 0: "refused 0"}
     assert desk.group.do(7) == 14
