@@ -15,6 +15,8 @@ from spacy.tokens import DocBin
 
 from config.errors import ConfigurationError, Conflict, InvalidInput, NotFound
 from tests.integration.rows import LABELS, NOW, Desk, add_project, new_project, span_of
+from training.base import load_base
+from training.exports import tokens
 from training.exports.docbin import DocBinWriter
 from training.exports.export import ExportReport, export_project
 from training.exports.writing import Controls, ExportFormat
@@ -287,6 +289,21 @@ def test_export_parts_large_docbins(sqlite_store: Store, tmp_path: Path, monkeyp
     report = export(sqlite_store, "spacy", tmp_path / "out")
     assert report.files == ("train/0001.spacy", "train/0002.spacy", "train/0003.spacy")
     assert read_back(report) == gold
+
+
+def test_export_begins_a_new_vocabulary_before_the_old_grows_large(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many words there are, only those of some texts are in memory; what is written stays the same."""
+    loaded: list[str] = []
+    monkeypatch.setattr(tokens, "LARGEST_VOCABULARY", 25)
+    monkeypatch.setattr(tokens, "load_base", lambda name: loaded.append(name) or load_base(name))
+    monkeypatch.setattr("training.store.verified.FIRST_BATCH", 1)
+    monkeypatch.setattr("training.store.verified.BATCH_CHARS", 20)
+    gold: Gold = {f"Ada{n} wrote number {n}": (Span(0, 4, "PERSON"),) for n in range(6)}
+    put_verified(sqlite_store, gold)
+    assert read_back(export(sqlite_store, "conll", tmp_path / "out")) == gold
+    assert loaded == ["blank:en"] * 3
 
 
 def test_export_reads_the_store_in_batches_of_bounded_size(

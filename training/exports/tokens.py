@@ -20,6 +20,8 @@ CUTS_A_TOKEN = "its edges do not fall on the edges of tokens"
 WHITE_EDGE = "begins or ends with white space"
 SEVERAL_LABELS = "one region with several labels"
 OVERLAP = "overlaps a longer span"
+# spaCy's tables keep the places of forgotten words, some 32 bytes each; after so many characters it begins anew.
+LARGEST_VOCABULARY = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,23 @@ class Tokenizer:
     """Tokenizes with the rules of a language. Raises ModelUnavailable where spaCy does not have the language."""
 
     def __init__(self, language: str) -> None:
-        self._nlp = load_base(f"{BLANK}{language}")
+        self._name = f"{BLANK}{language}"
+        self._load()
+
+    def _load(self) -> None:
+        self._nlp, self._characters = load_base(self._name), 0
 
     @contextmanager
     def batch(self) -> Iterator[None]:
         """What is tokenized within is forgotten at its end; otherwise every new word would stay in memory."""
+        if self._characters > LARGEST_VOCABULARY:
+            self._load()
         with self._nlp.memory_zone():
             yield
 
     def tokenize(self, example: ExportExample) -> TokenizedExample:
         """The example on tokens."""
+        self._characters += len(example.text)
         # Not make_doc, which refuses texts of a million characters for the sake of components that are not here.
         doc = self._nlp.tokenizer(example.text)
         if doc.text != example.text:
