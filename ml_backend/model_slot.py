@@ -146,13 +146,19 @@ class ModelSlots:
                 loaded = LoadedModel(model.id, model.version, open_version(model, self._artefacts))
                 loaded.predict(TRIAL_TEXTS)
             except SpanloopError as error:
-                self._failed[model.id] = time.monotonic()
-                log.error("version_cannot_be_loaded", version=model.version, code=error.code, reason=error.message)
+                self._note_failure(model, code=error.code, reason=error.message)
+                return None
+            except Exception as error:  # noqa: BLE001 (the edge of one version: those that are loaded go on serving)
+                self._note_failure(model, code="internal", reason=f"{type(error).__name__}: {error}"[:500])
                 return None
             self._failed.pop(model.id, None)
             self._loaded[model.id] = loaded
             log.info("version_loaded", project_id=model.project_id, version=model.version)
             return loaded
+
+    def _note_failure(self, model: MLModel, *, code: str, reason: str) -> None:
+        self._failed[model.id] = time.monotonic()
+        log.error("version_cannot_be_loaded", version=model.version, code=code, reason=reason)
 
     def _watch(self) -> None:
         while True:
@@ -160,5 +166,7 @@ class ModelSlots:
                 self.look()
             except StoreFault as error:
                 log.warning("store_unreachable", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 (the edge of the thread: without it no version would come any more)
+                log.error("versions_not_looked_at", error=f"{type(error).__name__}: {error}"[:500])
             if self._stop.wait(self._poll_seconds):
                 return

@@ -13,6 +13,7 @@ from ml_backend import model_slot
 from ml_backend.model_slot import ModelSlots
 from tests.integration.loop import SPEC
 from tests.integration.rows import NOW, add_project
+from tests.live.system import wait_for
 from training.artefacts import ArtefactStore
 from training.registry import register_base
 from training.spans import Prediction
@@ -38,6 +39,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], FakePipeli
 
     monkeypatch.setattr(model_slot, "open_version", open_version)
     return ways
+
+
+def gone() -> FakePipeline:
+    raise ModelUnavailable("its files are gone")
+
+
+def unforeseen() -> FakePipeline:
+    raise PermissionError("the folder of artefacts may not be read")
 
 
 @pytest.fixture
@@ -81,20 +90,40 @@ def test_the_version_is_said_without_loading_it(store: Store, opened: dict[str, 
     assert slots_of(store).announced_version(1) == "spanloop-v0"
 
 
+@pytest.mark.parametrize("broken", [gone, unforeseen])
 def test_a_version_that_cannot_be_loaded_is_not_said(
-    store: Store, opened: dict[str, Callable[[], FakePipeline]]
+    store: Store, opened: dict[str, Callable[[], FakePipeline]], broken: Callable[[], FakePipeline]
 ) -> None:
     """Where the announced version failed to load, /setup names the one that /predict answers with."""
     slots = slots_of(store)
     assert slots.announced(1).version == "spanloop-v0"
-
-    def broken() -> FakePipeline:
-        raise ModelUnavailable("its files are gone")
-
     opened["spanloop-v1"] = broken
     announce_another(store)
     slots.look()
     assert slots.announced_version(1) == slots.announced(1).version == "spanloop-v0"
+
+
+def test_the_look_for_versions_outlives_what_nobody_foresaw(
+    store: Store, opened: dict[str, Callable[[], FakePipeline]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of any kind ends neither the thread nor what is served; the next version still comes."""
+    looks = iter([RuntimeError("unforeseen")])
+    look = ModelSlots.look
+
+    def look_once_badly(slots: ModelSlots) -> None:
+        for error in looks:
+            raise error
+        look(slots)
+
+    monkeypatch.setattr(ModelSlots, "look", look_once_badly)
+    slots = ModelSlots(store, ArtefactStore("memory://models"), poll_seconds=0.01)
+    slots.start()
+    try:
+        announce_another(store)
+        wait_for("a version to be loaded", lambda: slots._loaded, seconds=30)
+        assert slots.announced(1).version == "spanloop-v1"
+    finally:
+        slots.stop()
 
 
 def test_an_unknown_project_has_no_version(store: Store) -> None:
