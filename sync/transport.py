@@ -23,8 +23,11 @@ Answer = TypeVar("Answer")
 PAUSES = (0.25, 1.0, 3.0)
 """Seconds before the second, third and fourth try."""
 
-BUSY = frozenset({429, 502, 503, 504})
-"""What Label Studio or a proxy before it answers when it is not at home; nothing was done."""
+REFUSED = frozenset({429, 503})
+"""What Label Studio or a proxy before it answers when it is busy or not at home; nothing was done."""
+
+AWAY = REFUSED | {502, 504}
+"""The same, and what a proxy answers when it lost Label Studio on the way, which may have done what was asked."""
 
 
 class Transport:
@@ -91,14 +94,15 @@ class Transport:
     def call(self, act: str, send: Callable[[], Answer], *, repeatable: bool) -> Answer:
         """What `send` answers, tried again with growing pauses where that can do no harm.
 
-        A refused connection or a busy answer is always tried again; a call that broke off half way, or a server's
-        error, only where the call is `repeatable`. Raises LabelStudioError, LabelStudioUnavailable.
+        A refused connection or a busy answer is always tried again; a call that broke off half way, a proxy that gave
+        up waiting, or a server's error, only where the call is `repeatable`. Raises LabelStudioError,
+        LabelStudioUnavailable.
         """
         for pause in (*PAUSES, None):
             try:
                 return send()
             except ApiError as error:
-                again = error.status_code in BUSY or (repeatable and (error.status_code or 0) >= 500)
+                again = error.status_code in REFUSED or (repeatable and (error.status_code or 0) >= 500)
                 if not again or pause is None:
                     raise _refusal(act, error.status_code, error.body) from error
             except httpx.TransportError as error:
@@ -115,7 +119,7 @@ class Transport:
 
 def _refusal(act: str, status: int | None, body: Any) -> LabelStudioError:
     reason = describe_refusal(body)
-    if status in BUSY:
+    if status in AWAY:
         return LabelStudioUnavailable(f"Label Studio is not ready ({status}): could not {act}", status=status)
     if status in (401, 403):
         reason = f"{reason or 'the API key is not accepted'}; check LABEL_STUDIO_API_KEY and its user's rights"

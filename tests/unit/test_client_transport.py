@@ -54,7 +54,7 @@ def test_thousands_of_tasks_are_asked_for_in_pieces(monkeypatch: pytest.MonkeyPa
     assert all(len(query) < 8_000 for query in asked)
 
 
-@pytest.mark.parametrize("failure", [refused, broken_off, 500, 502, 503, 429])
+@pytest.mark.parametrize("failure", [refused, broken_off, 500, 502, 503, 504, 429])
 def test_a_look_is_tried_again_with_growing_pauses(failure: int | Callable[[httpx.Request], httpx.Response]) -> None:
     """A passing failure of a call that changes nothing is not noticed by the caller."""
     server = Server(failure, failure, 200)
@@ -71,7 +71,15 @@ def test_a_submit_is_tried_again_where_nothing_was_done(
     assert server.transport().request("POST", "api/x", json={}) == {"detail": "said"}
 
 
-@pytest.mark.parametrize(("failure", "error"), [(broken_off, LabelStudioUnavailable), (500, LabelStudioError)])
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (broken_off, LabelStudioUnavailable),
+        (500, LabelStudioError),
+        (502, LabelStudioUnavailable),
+        (504, LabelStudioUnavailable),
+    ],
+)
 def test_a_submit_that_may_have_been_done_is_not_sent_twice(
     failure: int | Callable[[httpx.Request], httpx.Response], error: type[Exception]
 ) -> None:
