@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from config.errors import ConfigurationError
 from ml_backend.bootstrap import Services, utc_now
-from sync.setup import Connection, Plan, adopt_project, create_project, ensure_project
+from sync.client import LabelStudio
+from sync.setup import Connection, Plan, adopt_project, create_project, ensure_project, set_annotators
+from training import project_settings
 from training.pipeline import base_labels, base_spec
 from training.policy import ProjectSettings, parse_settings
 from training.registry import register_base
 from training.store.tables.projects import Project
-from training.store.unit_of_work import UnitOfWork
+from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Taxonomy
 
 ENGLISH_BASE = "en_core_web_sm"
@@ -79,6 +84,20 @@ def adopt(services: Services, project_id: int, plan: Plan) -> Project:
         register_base=register_version_zero,
         now=utc_now(),
     )
+
+
+def change_settings(
+    store: Store, project_id: int, changes: Mapping[str, Any], *, label_studio: Callable[[], LabelStudio]
+) -> None:
+    """Change a project's settings, in Label Studio first where it has to know. Raises InvalidInput, NotFound, and
+    LabelStudioUnavailable or LabelStudioError with nothing changed.
+    """
+    with store.read() as uow:
+        before = parse_settings(uow.projects.get(project_id).settings)
+    after = before.with_changes(**changes)
+    if after.rule.annotators != before.rule.annotators:
+        set_annotators(label_studio(), project_id, after.rule.annotators)
+    project_settings.change_settings(store, project_id, changes, clock=utc_now)
 
 
 def ensure(services: Services, project_id: int, label_config: str) -> None:

@@ -17,7 +17,6 @@ from config.errors import (
     Conflict,
     Forbidden,
     InvalidInput,
-    LabelStudioUnavailable,
     MalformedBody,
     NotFound,
     PayloadTooLarge,
@@ -84,7 +83,6 @@ def responses(*errors: type[SpanloopError]) -> dict[int | str, dict[str, Any]]:
 
 BODY_ERRORS = (MalformedBody, PayloadTooLarge, UnsupportedMediaType)
 CHANGE_ERRORS = (*BODY_ERRORS, Conflict)
-LABEL_STUDIO_ERRORS = (LabelStudioUnavailable,)
 
 
 def add_error_handlers(app: FastAPI) -> None:

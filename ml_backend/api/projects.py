@@ -12,11 +12,11 @@ from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import EXAMPLE_TIME, EXAMPLE_VERSION, QueryNumber, RequestBody
 from ml_backend.api.guard import GuardedRoute, ServicesDep, allow
-from ml_backend.bootstrap import utc_now
+from ml_backend.api.label_studio import LABEL_STUDIO_ERRORS, label_studio_of
+from ml_backend.projects import change_settings
 from training.access import Act
 from training.entities import read_taxonomy
 from training.policy import ProjectSettings, parse_settings
-from training.project_settings import change_settings
 from training.store.tables.projects import Project as ProjectRow
 from training.store.unit_of_work import UnitOfWork
 
@@ -111,13 +111,17 @@ def show_project(project_id: ProjectId, services: ServicesDep) -> ProjectDetails
         return _details(uow, uow.projects.get(project_id))
 
 
-@routes.patch("/projects/{project_id}/", responses=responses(*CHANGE_ERRORS))
+@routes.patch("/projects/{project_id}/", responses=responses(*CHANGE_ERRORS, *LABEL_STUDIO_ERRORS))
 @allow(Act.ADMINISTER)
 def change_project(
     project_id: ProjectId, body: SettingsRequest, services: ServicesDep, later: BackgroundTasks
 ) -> ProjectDetails:
-    """Change settings of a project; a changed verification rule settles every annotated text anew."""
-    change_settings(services.store, project_id, body.settings.model_dump(exclude_unset=True), clock=utc_now)
+    """Change settings of a project.
+
+    A changed verification rule settles every annotated text anew, and how many annotators Label Studio gives a task.
+    """
+    changes = body.settings.model_dump(exclude_unset=True)
+    change_settings(services.store, project_id, changes, label_studio=lambda: label_studio_of(services))
     later.add_task(ring_later, services, "tick")
     with services.store.read() as uow:
         return _details(uow, uow.projects.get(project_id))

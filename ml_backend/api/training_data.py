@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from config.errors import ConfigurationError, Conflict, LabelStudioError, LabelStudioUnavailable
+from config.errors import Conflict
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
@@ -32,9 +32,9 @@ from ml_backend.api.fields import (
     to_warnings,
 )
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
+from ml_backend.api.label_studio import LABEL_STUDIO_ERRORS, label_studio_of
 from ml_backend.api.paging import Page, PageQuery, links
 from ml_backend.bootstrap import Services, utc_now
-from sync.client import LabelStudio
 from sync.verifying import verify_text, withdraw_tasks
 from training.access import Act, check_allowed
 from training.curation import (
@@ -61,7 +61,7 @@ GivenType = Annotated[Storable, Field(max_length=100)]
 GivenEntities = Annotated[list[EntityIn], Field(max_length=MOST_ENTITIES)]
 SourceName = Literal["user_feedback", "manual", "imported", "label_studio"]
 PartName = Literal["train", "dev", "test", "set_aside"]
-VERIFY_ERRORS = (*CHANGE_ERRORS, LabelStudioError, LabelStudioUnavailable)
+VERIFY_ERRORS = (*CHANGE_ERRORS, *LABEL_STUDIO_ERRORS)
 
 
 class ExampleRequest(RequestBody):
@@ -194,7 +194,7 @@ def add_training_data(
         known = uow.examples.of_hash(project.id, text_hash)
     read = _read(body.text, body.entities, project)
     if body.verified and not (known is not None and known.verified):
-        verify_text(services.store, _label_studio(services), project.id, body.text, read.spans, clock=utc_now)
+        verify_text(services.store, label_studio_of(services), project.id, body.text, read.spans, clock=utc_now)
     with services.store.write() as uow:
         project = uow.projects.lock(project.id)
         # A verified one is there by now, of our own making; another may have come in meanwhile.
@@ -232,7 +232,7 @@ def change_training_data(
     read = _read(text, body.entities, project) if body.entities is not None else None
     if body.verified and not example.verified:
         spans = read.spans if read is not None else parse_spans(example.entities)
-        verify_text(services.store, _label_studio(services), project.id, text, spans, clock=utc_now)
+        verify_text(services.store, label_studio_of(services), project.id, text, spans, clock=utc_now)
     _change(services, example_id, text, read.spans if read is not None else None, body.classification_type)
     later.add_task(ring_later, services, "propose", project.id)
     return _answer(services, example_id, read.warnings if read is not None else ())
@@ -254,7 +254,7 @@ def _change(
 @routes.delete(
     "/training-data/{example_id}/",
     status_code=204,
-    responses=responses(Conflict, LabelStudioError, LabelStudioUnavailable),
+    responses=responses(Conflict, *LABEL_STUDIO_ERRORS),
 )
 @allow(Act.REVIEW)
 def remove_training_data(example_id: ExampleId, services: ServicesDep) -> None:
@@ -267,7 +267,7 @@ def remove_training_data(example_id: ExampleId, services: ServicesDep) -> None:
         check_removable(uow, example)
         tasks = [task.id for task in uow.texts.tasks_of_text(example.text_id) if task.proposal is not None]
     if tasks:
-        withdraw_tasks(services.store, _label_studio(services), example.project_id, tasks, clock=utc_now)
+        withdraw_tasks(services.store, label_studio_of(services), example.project_id, tasks, clock=utc_now)
     with services.store.write() as uow:
         uow.projects.lock(example.project_id)
         remove_example(uow, get_example(uow, example_id))
@@ -279,13 +279,6 @@ def _read(text: str, entities: list[EntityIn], project: Project) -> ReadEntities
     read = read_entities(text, given, read_taxonomy(project.taxonomy), path="entities")
     refuse_problems(read)
     return read
-
-
-def _label_studio(services: Services) -> LabelStudio:
-    try:
-        return services.label_studio
-    except ConfigurationError as error:
-        raise LabelStudioUnavailable(error.message) from error
 
 
 def _answer(services: Services, example_id: str, warnings: tuple[Remark, ...]) -> ExampleAnswer:

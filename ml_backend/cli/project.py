@@ -15,11 +15,9 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, session_of
 from sync.reconcile import reconcile
-from sync.setup import set_annotators
 from training.formats.read import collect_labels
 from training.outlook import LEAST_GAIN
 from training.policy import parse_settings
-from training.project_settings import change_settings
 from training.quality import read_outlook
 from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
@@ -87,7 +85,7 @@ def adopt_project(
     plan = projects.plan_project(load_taxonomy(None), language=language, base_model=base_model, settings=settings)
     adopted = projects.adopt(services, project_id, plan)
     if changes:
-        set_project(services, project_id, changes)
+        _change(services, project_id, changes)
     reconcile(services.store, services.label_studio, project_id, full=True, clock=utc_now)
     ring(services, "refresh", project_id)
     return adopted
@@ -146,18 +144,12 @@ def set_settings(
     """Change settings of a project."""
     session = session_of(context)
     changes = parse_assignments(assignments)
-    set_project(session.services, project_id, changes)
+    _change(session.services, project_id, changes)
     session.say(f"Project {project_id}: {', '.join(f'{key} is {value}' for key, value in changes.items())}.")
 
 
-def set_project(services: Services, project_id: int, changes: dict[str, str]) -> None:
-    """Change a project's settings, here and where Label Studio has to know. Raises InvalidInput, NotFound."""
-    with services.store.read() as uow:
-        before = parse_settings(uow.projects.get(project_id).settings)
-    after = before.with_changes(**changes)
-    if after.rule.annotators != before.rule.annotators:
-        set_annotators(services.label_studio, project_id, after.rule.annotators)
-    change_settings(services.store, project_id, changes, clock=utc_now)
+def _change(services: Services, project_id: int, changes: dict[str, str]) -> None:
+    projects.change_settings(services.store, project_id, changes, label_studio=lambda: services.label_studio)
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:

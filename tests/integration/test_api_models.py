@@ -249,3 +249,10 @@ def test_api_projects_change_settings(sqlite_api: Api) -> None:
     shown = sqlite_api.patch("projects/1/", {"settings": {"test_fraction": 0.7, "retrain_after": 7}}).json()
     assert (shown["settings"]["test_fraction"], shown["settings"]["retrain_after"]) == (0.7, 7)
     assert shown["settings"]["dev_fraction"] == 0.15
+
+
+def test_api_projects_agreement_gives_tasks_to_as_many_annotators(sqlite_api: Api) -> None:
+    """Label Studio has to know how many annotators agree, or no text would ever come to be verified."""
+    project_id = sqlite_api.add_project()
+    sqlite_api.patch(f"projects/{project_id}/", {"settings": {"verification_rule": "agreement:2"}})
+    assert sqlite_api.label_studio.projects[project_id].maximum_annotations == 2
