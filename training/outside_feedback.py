@@ -115,9 +115,11 @@ def _find_text(uow: UnitOfWork, given: str | None, result: MLClassificationResul
         kept = uow.texts.get_text(result.text_id).text if result.text_id is not None else result.text
     if given is None and kept is None:
         raise _refuse("text", "give the text" + (", which was not kept with the result" if result else ""))
-    if given is not None and kept is not None and given != kept:
+    text = given if given is not None else kept or ""
+    outside = result is not None and any(span.end > len(text) for span in parse_spans(result.entities))
+    if (kept is not None and text != kept) or outside:
         raise _refuse("text", "differs from the text of the result")
-    return given if given is not None else kept or ""
+    return text
 
 
 def _settle(given: GivenFeedback, shown: set[Span], corrected: ReadEntities) -> tuple[Span, ...]:

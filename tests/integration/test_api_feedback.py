@@ -200,6 +200,8 @@ def test_api_feedback_asks_for_the_text_that_was_not_kept(sqlite_api: Api) -> No
     error = error_of(sqlite_api.post("feedback/", {"result_id": result_id, "is_correct": True}), 422, "invalid_input")
     assert paths_of(error) == ["text"]
     sent = {"result_id": result_id, "text": TEXT, "is_correct": True}
+    too_short = sqlite_api.post("feedback/", {**sent, "text": TEXT[:4]})
+    assert paths_of(error_of(too_short, 422, "invalid_input")) == ["text"]
     assert sqlite_api.post("feedback/", sent).status_code == 201
 
 
