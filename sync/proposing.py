@@ -133,6 +133,10 @@ class _Work:
             else:
                 self._put_off(taken[0], error)
             return
+        with self._store.write() as uow:
+            uow.projects.lock(self._project.id)
+            uow.texts.note_made_for_proposals(self._project.id, made)
+            uow.commit()
         self._shown.made += len(made)
         if self._clustered:
             self._maker.bring_forward(made, self._version)

@@ -17,6 +17,7 @@ from sync.labelling import LabellingConfig, data_of, parse_config
 from sync.mirror import Gatherer, record
 from training.intake import record_task_deletions
 from training.policy import VerifiedBy, parse_settings
+from training.proposals import record_withdrawal
 from training.spans import ScoredSpan, Span, find_problems, hash_text
 from training.store.tables.projects import Project
 from training.store.tables.texts import Task
@@ -90,17 +91,27 @@ def _take_in(store: Store, client: LabelStudio, project: Project, task_id: int, 
         uow.commit()
 
 
-def withdraw_tasks(
-    store: Store, client: LabelStudio, project_id: int, task_ids: Sequence[int], *, clock: Clock
-) -> None:
-    """Delete tasks from Label Studio, and here after it. Raises Conflict where somebody has begun to label one."""
-    for task_id in task_ids:
-        task = client.find_task(task_id)
-        if task is not None and (task.has_draft or task.annotations):
+def withdraw_proposal(store: Store, client: LabelStudio, project_id: int, text_id: int, *, clock: Clock) -> None:
+    """Take what is proposed for a text out of Label Studio, and here after it.
+
+    Tasks that were made for the proposal go; others stay, and wait for what the live version says of them. Raises
+    Conflict where somebody has begun to label one, LabelStudioUnavailable and LabelStudioError.
+    """
+    with store.read() as uow:
+        tasks = {task.id: task for task in uow.texts.tasks_of_text(text_id) if task.proposal is not None}
+    stored = {task_id: client.find_task(task_id) for task_id in tasks}
+    for task_id, found in stored.items():
+        if found is not None and (found.has_draft or found.annotations):
             raise Conflict(f"somebody is labelling task {task_id} in Label Studio; wait, or delete it there")
-    for task_id in task_ids:
-        client.delete_task(task_id)
+    made = [task.id for task in tasks.values() if task.made_for_proposal]
+    for task_id, found in stored.items():
+        if task_id in made:
+            client.delete_task(task_id)
+            continue
+        for prediction in found.predictions if found is not None else ():
+            client.delete_prediction(prediction.id)
     with store.write() as uow:
         project = uow.projects.lock(project_id)
-        record_task_deletions(uow, project, task_ids, now=clock())
+        record_task_deletions(uow, project, made, now=clock())
+        record_withdrawal(uow, project, text_id)
         uow.commit()

@@ -61,6 +61,16 @@ def record_proposal(
     return kept
 
 
+def record_withdrawal(uow: UnitOfWork, project: Project, text_id: int) -> None:
+    """Take what was proposed for a text off its tasks, which show nothing any more; a model speaks for them again."""
+    proposed = [task for task in uow.texts.tasks_of_text(text_id) if task.proposal is not None]
+    for task in proposed:
+        task.proposal = None
+        uow.texts.forget_pushed(project.id, task.id)
+    uow.queue.forget_tasks(project.id, [task.id for task in proposed])
+    settle_marks(uow, project, text_id)
+
+
 def _queue(uow: UnitOfWork, project: Project, example: TrainingDataset, tasks: Sequence[Task], *, at: datetime) -> None:
     changed = [task for task in tasks if not task.is_labeled and task.proposal != example.entities]
     for task in changed:

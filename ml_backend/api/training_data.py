@@ -35,7 +35,7 @@ from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
 from ml_backend.api.label_studio import LABEL_STUDIO_ERRORS, label_studio_of
 from ml_backend.api.paging import Page, PageQuery, links
 from ml_backend.bootstrap import Services, utc_now
-from sync.verifying import verify_text, withdraw_tasks
+from sync.verifying import verify_text, withdraw_proposal
 from training.access import Act, check_allowed
 from training.curation import (
     Changes,
@@ -257,21 +257,24 @@ def _change(
     responses=responses(Conflict, *LABEL_STUDIO_ERRORS),
 )
 @allow(Act.REVIEW)
-def remove_training_data(example_id: ExampleId, services: ServicesDep) -> None:
-    """Take an unverified training example out, with the task that proposes it in Label Studio.
+def remove_training_data(example_id: ExampleId, services: ServicesDep, later: BackgroundTasks) -> None:
+    """Take an unverified training example out, with the task that was made for it in Label Studio.
 
-    What an annotator said can be deleted in Label Studio alone; what a run took in stays on record.
+    A task that its text had besides stays there, and gets the live version's pre-label back. What an annotator said
+    can be deleted in Label Studio alone; what a run took in stays on record.
     """
     with services.store.read() as uow:
         example = get_example(uow, example_id)
         check_removable(uow, example)
-        tasks = [task.id for task in uow.texts.tasks_of_text(example.text_id) if task.proposal is not None]
-    if tasks:
-        withdraw_tasks(services.store, label_studio_of(services), example.project_id, tasks, clock=utc_now)
+        proposed = any(task.proposal is not None for task in uow.texts.tasks_of_text(example.text_id))
+    if proposed:
+        client = label_studio_of(services)
+        withdraw_proposal(services.store, client, example.project_id, example.text_id, clock=utc_now)
     with services.store.write() as uow:
         uow.projects.lock(example.project_id)
         remove_example(uow, get_example(uow, example_id))
         uow.commit()
+    later.add_task(ring_later, services, "refresh", example.project_id)
 
 
 def _read(text: str, entities: list[EntityIn], project: Project) -> ReadEntities:

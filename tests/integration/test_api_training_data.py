@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ml_backend.bootstrap import utc_now
+from sync.proposing import show_proposals
 from tests.integration.api import JOHN, SSN, TEXT, Api, error_of, feedback, paths_of
 from tests.integration.rows import new_run
 from training.access import Role
@@ -38,6 +39,16 @@ def mirror(api: Api, task_id: int) -> None:
     with api.store.write() as uow:
         record_task(uow, uow.projects.lock(1), SeenTask(task_id, TEXT, None, False, utc_now()), now=utc_now())
         uow.commit()
+
+
+def show(api: Api) -> None:
+    """Let proposals come to Label Studio, as a job does."""
+    with api.store.write() as uow:
+        project, live = uow.projects.lock(1), uow.models.live(1)
+        assert live is not None
+        project.announced_model_id = live.id
+        uow.commit()
+    show_proposals(api.store, api.label_studio, 1, limit=10, clock=utc_now)  # type: ignore[arg-type]
 
 
 def test_api_training_data_is_proposed(api: Api) -> None:
@@ -192,17 +203,30 @@ def test_api_training_data_leaves_annotators_their_word(api: Api) -> None:
 
 
 def test_api_training_data_is_taken_out(api: Api) -> None:
-    """An unverified example goes, with the task that proposes it; its text keeps its part."""
+    """An unverified example goes, with the task that was made for it; its text keeps its part."""
     example = add(api)
-    api.label_studio.import_tasks(1, [{"data": {"text": TEXT}}])
-    (task,) = api.label_studio.tasks.values()
-    mirror(api, task.id)
+    show(api)
+    assert len(api.label_studio.tasks) == 1
     assert api.delete(f"training-data/{example['id']}/").status_code == 204
     assert api.label_studio.tasks == {}
     error_of(api.get(f"training-data/{example['id']}/"), 404, "not_found")
     assert api.get("training-data/").json()["count"] == 0
     again = add(api)
     assert again["part"] == example["part"]
+
+
+def test_api_training_data_leaves_a_task_that_was_there_before(api: Api) -> None:
+    """A text that waited for annotators anyway goes on waiting, without what was proposed for it."""
+    (task_id,) = api.label_studio.import_tasks(1, [{"data": {"text": TEXT}}])
+    mirror(api, task_id)
+    example = add(api)
+    show(api)
+    assert [len(shown.result) for shown in api.label_studio.list_predictions(task_id)] == [1]
+    assert api.delete(f"training-data/{example['id']}/").status_code == 204
+    assert api.label_studio.list_predictions(task_id) == []
+    with api.store.read() as uow:
+        (task,) = uow.texts.tasks(1, [task_id])
+        assert (task.proposal, task.marks, uow.texts.pushed_task_ids(1, "spanloop-v0")) == (None, "", set())
 
 
 def test_api_training_data_waits_for_who_is_labelling(sqlite_api: Api) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from training.store.tables.annotations import PushedPrediction
@@ -221,6 +221,11 @@ class Texts:
             .having(func.max(PushedPrediction.pushed_at) < before)
         )
         return set(self._session.scalars(query))
+
+    def note_made_for_proposals(self, project_id: int, task_ids: Collection[int]) -> None:
+        """Note that these tasks are there for their proposals alone."""
+        tasks = update(Task).where(Task.project_id == project_id, Task.id.in_(list(task_ids)))
+        self._session.execute(tasks.values(made_for_proposal=True))
 
     def forget_pushed(self, project_id: int, task_id: int, version: str | None = None) -> None:
         """Note that a version's prediction for a task, or every version's, is gone from Label Studio."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from training.store.database import JSON_DOCUMENT
@@ -58,6 +58,7 @@ class TextRow(Base):
 class Task(Base):
     """A mirrored Label Studio task. `proposal` holds spans that came from outside and wait for an annotator.
 
+    `made_for_proposal`: there would be no such task without one; other tasks were in the project before or besides.
     `marks` is what the task's data is to say of it (`training.marks`), `shown_marks` what it says in Label Studio.
     """
 
@@ -78,6 +79,7 @@ class Task(Base):
     text_id: Mapped[int | None] = mapped_column(ForeignKey("text.id"), index=True)
     problem: Mapped[str | None]
     proposal: Mapped[JsonRows | None]
+    made_for_proposal: Mapped[bool] = mapped_column(default=False, server_default=false())
     is_labeled: Mapped[bool]
     marks: Mapped[str] = mapped_column(default="", server_default="")
     shown_marks: Mapped[str] = mapped_column(default="", server_default="")
