@@ -136,6 +136,7 @@ def _import(services: Services, transfer: Transfer, move: Move) -> tuple[dict[st
                     transfer.project_id,
                     rows,
                     verified=verified,
+                    contributor_id=transfer.contributor_id,
                     clock=utc_now,
                     on_progress=move,
                     on_rejected=tell,

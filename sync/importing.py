@@ -72,6 +72,7 @@ def import_rows(
     rows: Iterable[Row | RejectedRow],
     *,
     verified: bool = False,
+    contributor_id: int | None = None,
     clock: Clock,
     on_progress: OnProgress = lambda _: None,
     on_rejected: OnRejected = lambda _: None,
@@ -80,14 +81,15 @@ def import_rows(
 
     Spans come in as proposals, or with `verified` as annotations. A task that is there already gets them where nobody
     has said anything of its text yet, and with `verified` also in place of a proposal. A row with a label that the
-    project does not have is rejected. Raises NotFound for an unknown project; where Label Studio fails on the way, its
+    project does not have is rejected. What is verified counts as `contributor_id`'s, or with None as that of the user
+    whose key we use. Raises NotFound for an unknown project; where Label Studio fails on the way, its
     error says how many texts went in, and the same import run again goes on from there.
     """
     _pull(store, client, project_id, clock)
     work = _Import(store, client, project_id, verified=verified, clock=clock, on_rejected=on_rejected)
     for batch in work.sort_out(rows):
         try:
-            work.bring_in(batch)
+            work.bring_in(batch, contributor_id)
         except LabelStudioError as error:
             raise type(error)(
                 f"{error.message}. {work.report.imported} texts went in before; run the same import again, and it "
@@ -191,21 +193,29 @@ class _Import:
         if found.new or found.added:
             yield found
 
-    def bring_in(self, batch: _Batch) -> None:
+    def bring_in(self, batch: _Batch, contributor_id: int | None) -> None:
         """Put a batch into the store as proposals, into Label Studio as tasks or annotations, and mirror those."""
         assert self._client is not None, "only a check works without Label Studio"
         version = self._keep_proposals(batch)
         if batch.new:
             maker = TaskMaker(self._store, self._client, self._project, clock=self._clock)
-            maker.make_tasks(batch.new, version, verified=self._verified)
+            maker.make_tasks(batch.new, version, verified=self._verified, contributor_id=contributor_id)
         self.count(batch)
         if self._verified:
             for row in batch.added:
-                self._verify(self._client, row)
+                self._verify(self._client, row, contributor_id)
 
-    def _verify(self, client: LabelStudio, row: Row) -> None:
-        spans = row.spans or ()
-        verify_text(self._store, client, self._project.id, row.text, spans, starred=True, clock=self._clock)
+    def _verify(self, client: LabelStudio, row: Row, contributor_id: int | None) -> None:
+        verify_text(
+            self._store,
+            client,
+            self._project.id,
+            row.text,
+            row.spans or (),
+            contributor_id=contributor_id,
+            starred=True,
+            clock=self._clock,
+        )
 
     def _can_add(self, row: Row) -> bool:
         """Whether the row has spans for a task that is there; a reviewer's must be fit to train on."""

@@ -6,7 +6,7 @@ Gathering comes first and holds no transaction; recording comes after and needs 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +40,11 @@ class Gathered:
 
     tasks: tuple[SeenTask, ...]
     annotations: tuple[SeenAnnotation, ...]
+
+    def on_behalf_of(self, contributor_id: int, *, only: int | None = None) -> Gathered:
+        """The same, with its annotations, or that of this id, as a contributor's for whom we made them."""
+        seen = (replace(a, on_behalf_of=contributor_id) if only in (None, a.id) else a for a in self.annotations)
+        return replace(self, annotations=tuple(seen))
 
 
 class Gatherer:

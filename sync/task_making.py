@@ -38,13 +38,16 @@ class TaskMaker:
         self._store, self._client, self._project, self._clock = store, client, project, clock
         self._config = parse_config(project.label_config)
 
-    def make_tasks(self, rows: Sequence[Row], version: MLModel, *, verified: bool = False) -> list[int]:
+    def make_tasks(
+        self, rows: Sequence[Row], version: MLModel, *, verified: bool = False, contributor_id: int | None = None
+    ) -> list[int]:
         """Import rows as tasks: spans as a proposal under this version's string, or with `verified` as annotation.
 
+        An annotation counts as `contributor_id`'s, or with None as that of the user whose key we use.
         What was proposed is in the store already; it waits no more once its task is mirrored. Returns their ids.
         """
         ids = self._client.import_tasks(self._project.id, [self._task(row, version.version, verified) for row in rows])
-        self._mirror(dict(zip(ids, rows, strict=True)), version, verified=verified)
+        self._mirror(dict(zip(ids, rows, strict=True)), version, verified=verified, contributor_id=contributor_id)
         return ids
 
     def bring_forward(self, task_ids: Iterable[int], version: MLModel) -> None:
@@ -97,12 +100,14 @@ class TaskMaker:
             task["predictions"] = [{"result": regions, "score": PROPOSAL_SCORE, "model_version": version}]
         return task
 
-    def _mirror(self, rows: Mapping[int, Row], version: MLModel, *, verified: bool) -> None:
+    def _mirror(self, rows: Mapping[int, Row], version: MLModel, *, verified: bool, contributor_id: int | None) -> None:
         # Times come from Label Studio's own clock: by ours, an update of its might look older than the import.
         tasks = list(self._client.iter_tasks(self._project.id, only_ids=list(rows), in_full=verified))
         gathered = Gatherer(self._store, self._client, self._project).gather(
             tasks, [annotation for task in tasks for annotation in task.annotations]
         )
+        if contributor_id is not None:
+            gathered = gathered.on_behalf_of(contributor_id)
         with self._store.write() as uow:
             project = uow.projects.lock(self._project.id)
             record(uow, project, gathered, now=self._clock())

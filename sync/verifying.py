@@ -6,8 +6,10 @@ brings the annotation in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from config.errors import Conflict, InvalidInput, LabelStudioError
@@ -25,6 +27,11 @@ from training.store.unit_of_work import Store
 
 Clock = Callable[[], datetime]
 
+CLAIMED_FOR = timedelta(minutes=2)
+"""After so long a claim whose holder died is anybody's again; Label Studio has answered or given up by then."""
+
+PATIENCE_SECONDS, POLL_SECONDS = 10.0, 0.1
+
 
 def verify_text(
     store: Store,
@@ -33,22 +40,77 @@ def verify_text(
     text: str,
     spans: Sequence[Span],
     *,
+    contributor_id: int | None,
     starred: bool = False,
     clock: Clock,
 ) -> None:
     """Submit these spans for a text in Label Studio, and take the annotation in; the text may be a new one.
 
-    Where the verification rule asks for more than a submit, the annotation is `starred` in any case. Raises SpanInvalid
-    for spans that cannot be trained on, LabelStudioUnavailable and LabelStudioError where it could not be made.
+    It counts as `contributor_id`'s, or with None as that of the user whose key we use.
+    Where the verification rule asks for more than a submit, the annotation is `starred` in any case. A text that is
+    verified by the time that its turn comes stays as it is. Raises InvalidInput for spans that cannot be trained on,
+    Conflict where somebody else goes on verifying the text, LabelStudioUnavailable and LabelStudioError where the
+    annotation could not be made.
     """
     with store.read() as uow:
         project = uow.projects.get(project_id)
-        known = uow.texts.find_text(project_id, hash_text(text))
-        tasks = uow.texts.tasks_of_text(known.id) if known is not None else ()
     regions = _regions(project, text, spans)
     star = starred or parse_settings(project.settings).rule.by is not VerifiedBy.SUBMITTED
-    task_id = _annotate(client, project, text, tasks, {"result": regions, "ground_truth": star})
-    _take_in(store, client, project, task_id, clock=clock)
+    annotation = {"result": regions, "ground_truth": star}
+    with _claimed(store, project_id, hash_text(text), clock=clock):
+        with store.read() as uow:
+            known = uow.examples.of_hash(project_id, hash_text(text))
+            if known is not None and known.verified:
+                return
+            placed = uow.texts.find_text(project_id, hash_text(text))
+            tasks = uow.texts.tasks_of_text(placed.id) if placed is not None else ()
+        task_id, made = _annotate(client, project, text, tasks, annotation)
+        _take_in(store, client, project, task_id, made=made, contributor_id=contributor_id, clock=clock)
+
+
+@contextmanager
+def _claimed(store: Store, project_id: int, text_hash: str, *, clock: Clock) -> Iterator[None]:
+    """Nobody else verifies this text meanwhile: otherwise each would make an annotation, or a task."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not _claim(store, project_id, text_hash, now=clock()):
+        if time.monotonic() > deadline:
+            raise Conflict("somebody else is verifying this text at this moment; try again in a minute")
+        time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        with store.write() as uow:
+            uow.texts.release(project_id, text_hash)
+            uow.commit()
+
+
+def _claim(store: Store, project_id: int, text_hash: str, *, now: datetime) -> bool:
+    with store.write() as uow:
+        uow.projects.lock(project_id)
+        claimed = uow.texts.claim(project_id, text_hash, until=now + CLAIMED_FOR, now=now)
+        uow.commit()
+    return claimed
+
+
+def _take_in(
+    store: Store,
+    client: LabelStudio,
+    project: Project,
+    task_id: int,
+    *,
+    made: int | None,
+    contributor_id: int | None,
+    clock: Clock,
+) -> None:
+    task = client.find_task(task_id)
+    if task is None:
+        raise LabelStudioError(f"task {task_id} is gone from Label Studio again")
+    gathered = Gatherer(store, client, project).gather([task], task.annotations)
+    if contributor_id is not None:
+        gathered = gathered.on_behalf_of(contributor_id, only=made)
+    with store.write() as uow:
+        record(uow, uow.projects.lock(project.id), gathered, now=clock())
+        uow.commit()
 
 
 def _regions(project: Project, text: str, spans: Sequence[Span]) -> list[dict[str, Any]]:
@@ -66,29 +128,19 @@ def _regions(project: Project, text: str, spans: Sequence[Span]) -> list[dict[st
 
 def _annotate(
     client: LabelStudio, project: Project, text: str, tasks: Sequence[Task], annotation: dict[str, Any]
-) -> int:
-    """Make the annotation on the text's task, or on a new one; the task's id."""
+) -> tuple[int, int | None]:
+    """Make the annotation on the text's task, or on a new one; the task's id and its own, None where it is the only."""
     for task in tasks:
         try:
-            client.create_annotation(task.id, annotation["result"], ground_truth=annotation["ground_truth"])
+            made = client.create_annotation(task.id, annotation["result"], ground_truth=annotation["ground_truth"])
         except LabelStudioError as error:
             if error.details.get("status") != 404:
                 raise
         else:
-            return task.id
+            return task.id, made.id
     new = {"data": data_of(text, project.text_key), "annotations": [annotation]}
     (task_id,) = client.import_tasks(project.id, [new])
-    return task_id
-
-
-def _take_in(store: Store, client: LabelStudio, project: Project, task_id: int, *, clock: Clock) -> None:
-    task = client.find_task(task_id)
-    if task is None:
-        raise LabelStudioError(f"task {task_id} is gone from Label Studio again")
-    gathered = Gatherer(store, client, project).gather([task], task.annotations)
-    with store.write() as uow:
-        record(uow, uow.projects.lock(project.id), gathered, now=clock())
-        uow.commit()
+    return task_id, None
 
 
 def withdraw_proposal(store: Store, client: LabelStudio, project_id: int, text_id: int, *, clock: Clock) -> None:

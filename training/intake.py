@@ -62,7 +62,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class SeenAnnotation:
-    """An annotation as Label Studio holds it; `parent` is what `parent_prediction` names, if it could be had."""
+    """An annotation as Label Studio holds it; `parent` is what `parent_prediction` names, if it could be had.
+
+    `on_behalf_of` is the contributor for whom we made it ourselves; None says nothing of that.
+    """
 
     id: int
     task_id: int
@@ -76,6 +79,7 @@ class SeenAnnotation:
     parent: SeenPrediction | None
     created_at: datetime
     updated_at: datetime
+    on_behalf_of: int | None = None
 
 
 def record_task(uow: UnitOfWork, project: Project, seen: SeenTask, *, now: datetime) -> Task:
@@ -177,6 +181,8 @@ def record_annotation(uow: UnitOfWork, project: Project, seen: SeenAnnotation, *
     text_id = task.text_id if task else None
     row = known or Annotation(project_id=project.id, id=seen.id)
     row.deleted, row.created_at = False, seen.created_at
+    if another:
+        row.on_behalf_of_id = None
     _fill_annotation(uow, project, row, seen, text_id)
     if known is None:
         uow.annotations.add(row)
@@ -207,7 +213,9 @@ def _fill_annotation(
     problems = [*seen.problems, *(p for p in found if (p.span, p.problem) not in reported)]
     person = seen.person
     row.task_id, row.text_id = seen.task_id, text_id
-    row.contributor_id = uow.projects.contributor("annotator", person.key, person.name).id if person else None
+    annotator = uow.projects.contributor("annotator", person.key, person.name).id if person else None
+    row.on_behalf_of_id = seen.on_behalf_of or row.on_behalf_of_id
+    row.contributor_id = row.on_behalf_of_id or annotator
     row.spans = [span.to_json() for span in seen.spans]
     row.problems = [problem.to_json() for problem in problems]
     row.was_cancelled, row.ground_truth, row.lead_time = seen.was_cancelled, seen.ground_truth, seen.lead_time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,7 @@ from ml_backend.api.paging import Page, PageQuery, links
 from ml_backend.bootstrap import Services, utc_now
 from sync.verifying import verify_text, withdraw_proposal
 from training.access import Act, check_allowed
+from training.admission import Caller
 from training.curation import (
     Changes,
     add_example,
@@ -194,7 +196,7 @@ def add_training_data(
         known = uow.examples.of_hash(project.id, text_hash)
     read = _read(body.text, body.entities, project)
     if body.verified and not (known is not None and known.verified):
-        verify_text(services.store, label_studio_of(services), project.id, body.text, read.spans, clock=utc_now)
+        _verify(services, caller, project.id, body.text, read.spans)
     with services.store.write() as uow:
         project = uow.projects.lock(project.id)
         # A verified one is there by now, of our own making; another may have come in meanwhile.
@@ -218,7 +220,7 @@ def show_training_data(example_id: ExampleId, services: ServicesDep) -> ExampleA
 @routes.patch("/training-data/{example_id}/", responses=responses(*VERIFY_ERRORS))
 @allow(Act.REVIEW)
 def change_training_data(
-    example_id: ExampleId, body: ExampleChanges, services: ServicesDep, later: BackgroundTasks
+    example_id: ExampleId, body: ExampleChanges, caller: CallerDep, services: ServicesDep, later: BackgroundTasks
 ) -> ExampleAnswer:
     """Change or verify a training example; verifying makes the annotation in Label Studio.
 
@@ -232,10 +234,15 @@ def change_training_data(
     read = _read(text, body.entities, project) if body.entities is not None else None
     if body.verified and not example.verified:
         spans = read.spans if read is not None else parse_spans(example.entities)
-        verify_text(services.store, label_studio_of(services), project.id, text, spans, clock=utc_now)
+        _verify(services, caller, project.id, text, spans)
     _change(services, example_id, text, read.spans if read is not None else None, body.classification_type)
     later.add_task(ring_later, services, "propose", project.id)
     return _answer(services, example_id, read.warnings if read is not None else ())
+
+
+def _verify(services: Services, caller: Caller, project_id: int, text: str, spans: Sequence[Span]) -> None:
+    client = label_studio_of(services)
+    verify_text(services.store, client, project_id, text, spans, contributor_id=caller.contributor_id, clock=utc_now)
 
 
 def _change(

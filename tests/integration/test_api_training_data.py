@@ -272,3 +272,28 @@ def test_api_training_data_refuses_bad_entities(sqlite_api: Api) -> None:
     with sqlite_api.store.read() as uow:
         (row,) = uow.session.query(TrainingDataset).all()
     assert [span["label"] for span in row.entities] == ["PERSON"]
+
+
+def test_api_training_data_counts_for_the_reviewer_who_verified_it(api: Api) -> None:
+    """Label Studio knows the annotation as our own user's; the statistics know whose token it was."""
+    example = add(api)
+    jane = api.make_token("jane", Role.REVIEWER)
+    path = f"training-data/{example['id']}/"
+    assert api.call("PATCH", path, token=jane, json={"verified": True}).status_code == 200
+    added = api.call("POST", "training-data/", token=jane, json={"text": "new", "entities": [], "verified": True})
+    assert added.status_code == 201
+    told = api.get("feedback/stats/").json()["top_contributors"]
+    assert [(one["username"], one["feedback_count"]) for one in told] == [("jane", 2)]
+
+
+@pytest.mark.parametrize("way", ["patch", "post"])
+def test_api_training_data_is_verified_once_even_when_sent_at_once(api: Api, way: str) -> None:
+    """Of reviewers who verify one text at the same moment one makes the annotation, and the others find it made."""
+    path = f"training-data/{add(api)['id']}/"
+    body = {"text": "new", "entities": [], "verified": True}
+    send = {"patch": lambda _: api.patch(path, {"verified": True}), "post": lambda _: api.post("training-data/", body)}
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(send[way], range(4)))
+    assert {answer.status_code for answer in answers} <= {200, 201}, [answer.text for answer in answers]
+    (task,) = api.label_studio.tasks.values()
+    assert len(api.label_studio.find_task(task.id).annotations) == 1

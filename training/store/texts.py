@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from training.store.tables.annotations import PushedPrediction
 from training.store.tables.examples import TrainingDataset
-from training.store.tables.texts import GroupBand, Task, TextGroup, TextRow
+from training.store.tables.texts import GroupBand, Task, TextClaim, TextGroup, TextRow
 
 
 class Texts:
@@ -30,6 +30,19 @@ class Texts:
     def get_text(self, text_id: int) -> TextRow:
         """The text by its id."""
         return self._session.get_one(TextRow, text_id)
+
+    def claim(self, project_id: int, text_hash: str, *, until: datetime, now: datetime) -> bool:
+        """Claim a text, which may be a new one, to verify it; False where somebody else has it. Needs the lock."""
+        row = self._session.get(TextClaim, (project_id, text_hash), populate_existing=True)
+        if row is not None and row.until > now:
+            return False
+        self._session.merge(TextClaim(project_id=project_id, hash=text_hash, until=until))
+        self._session.flush()
+        return True
+
+    def release(self, project_id: int, text_hash: str) -> None:
+        """Let go of a claimed text."""
+        self._session.execute(delete(TextClaim).where(TextClaim.project_id == project_id, TextClaim.hash == text_hash))
 
     def known_hashes(self, project_id: int, hashes: Collection[str]) -> set[str]:
         """Those of the hashes that stand for texts of tasks that are still there."""

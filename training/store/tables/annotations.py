@@ -24,7 +24,10 @@ class Contributor(Base):
 
 
 class Annotation(Base):
-    """A mirrored annotation. `deleted` is final: no update that arrives later undoes it."""
+    """A mirrored annotation. `deleted` is final: no update that arrives later undoes it.
+
+    `on_behalf_of_id` is the contributor for whom we made it: Label Studio knows it as our own user's.
+    """
 
     __tablename__ = "annotation"
     __table_args__ = (Index("ix_annotation_text", "project_id", "text_id"),)
@@ -34,6 +37,7 @@ class Annotation(Base):
     task_id: Mapped[int | None]
     text_id: Mapped[int | None] = mapped_column(ForeignKey("text.id"))
     contributor_id: Mapped[int | None] = mapped_column(ForeignKey("contributor.id"))
+    on_behalf_of_id: Mapped[int | None] = mapped_column(ForeignKey("contributor.id"))
     spans: Mapped[JsonRows]
     problems: Mapped[JsonRows]
     was_cancelled: Mapped[bool]

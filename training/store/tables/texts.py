@@ -85,3 +85,13 @@ class Task(Base):
     shown_marks: Mapped[str] = mapped_column(default="", server_default="")
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+
+
+class TextClaim(Base):
+    """A text that somebody is about to verify in Label Studio; nobody else does `until` then."""
+
+    __tablename__ = "text_claim"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    until: Mapped[datetime]
