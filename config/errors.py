@@ -13,10 +13,12 @@ SpanloopError
 │   └── GateRefused           the candidate failed its gate and no reason was given to override it
 ├── Unauthorized              no credential, or a wrong one
 ├── Forbidden                 the credential's role may not do this
+├── MethodNotAllowed          the route is there, for other methods
 ├── TooManyRequests           the token's rate limit is used up
 ├── PayloadTooLarge           a body over the size limit
 ├── LabelStudioError          Label Studio refused what was asked
 │   └── LabelStudioUnavailable  Label Studio cannot be reached or does not answer
+├── StoreUnavailable          the database is not there, cannot be reached, or is older than this version
 ├── RedisUnavailable          Redis cannot be reached
 ├── ModelUnavailable          a pipeline cannot be loaded
 │   └── ArtefactCorrupt       stored files do not match their checksums
@@ -137,6 +139,14 @@ class Forbidden(SpanloopError):
     exit_code = 5
 
 
+class MethodNotAllowed(SpanloopError):
+    """The route is there, and does not take this method."""
+
+    code = "method_not_allowed"
+    http_status = 405
+    exit_code = 2
+
+
 class TooManyRequests(SpanloopError):
     """The token's rate limit is used up for the moment."""
 
@@ -166,6 +176,14 @@ class LabelStudioUnavailable(LabelStudioError):
 
     code = "label_studio_unavailable"
     http_status = 503
+
+
+class StoreUnavailable(SpanloopError):
+    """The database is not there, cannot be reached, or lacks a revision of this version."""
+
+    code = "store_unavailable"
+    http_status = 503
+    exit_code = 6
 
 
 class RedisUnavailable(SpanloopError):

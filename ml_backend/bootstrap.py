@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, StoreUnavailable
 from config.settings import Settings, load_settings
 from ml_backend.group_commit import GroupCommit
 from ml_backend.queues import Doorbell, open_redis
 from sync.client import LabelStudio
 from training.artefacts import ArtefactStore
 from training.run import Workshop
-from training.store.database import open_engine
+from training.store.database import open_engine, sqlite_file
 from training.store.unit_of_work import Store
 
 
@@ -35,8 +35,15 @@ class Services:
 
     @cached_property
     def store(self) -> Store:
-        """The training store."""
-        return Store(open_engine(self.settings.resolved_database_url))
+        """The training store. Raises StoreUnavailable where it is a file that nobody has made yet."""
+        engine = open_engine(self.settings.resolved_database_url)
+        file = sqlite_file(engine)
+        if file is not None and not file.is_file():
+            raise StoreUnavailable(
+                f"there is no database {file}: run this where `make up` was started, set SPANLOOP_DATA_DIR, or make "
+                "one with `spanloop db upgrade`"
+            )
+        return Store(engine)
 
     @cached_property
     def artefacts(self) -> ArtefactStore:

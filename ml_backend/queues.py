@@ -13,7 +13,7 @@ from redis.retry import Retry
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
-from config.errors import RedisUnavailable
+from config.errors import ConfigurationError, RedisUnavailable
 from config.log import get_logger
 
 log = get_logger(__name__)
@@ -90,13 +90,21 @@ def bell_key(job: str, *args: int | str | bool) -> str:
 
 
 def open_redis(url: str) -> Redis:
-    """A client for the job queues. Short waits only: nobody stands in line for a doorbell."""
+    """A client for the job queues. Short waits only: nobody stands in line for a doorbell.
+
+    Raises ConfigurationError for an address that is none of Redis's.
+    """
     once = Retry(NoBackoff(), retries=0)  # redis-py 8 would try again for seconds, in a thread of the web process
     # An RQ worker lengthens the time-out of the connection it is given to what its blocking calls need.
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=RING_SECONDS,
-        socket_timeout=RING_SECONDS,
-        health_check_interval=30,
-        retry=once,
-    )
+    try:
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=RING_SECONDS,
+            socket_timeout=RING_SECONDS,
+            health_check_interval=30,
+            retry=once,
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            "SPANLOOP_REDIS_URL is not the address of a Redis, such as redis://127.0.0.1:6379/0"
+        ) from error

@@ -18,21 +18,24 @@ from config.errors import (
     Forbidden,
     InvalidInput,
     MalformedBody,
+    MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     SpanloopError,
+    StoreUnavailable,
     TooManyRequests,
     Unauthorized,
     UnsupportedMediaType,
 )
 from config.log import get_logger
 from ml_backend.api.request_id import HEADER
+from training.store.database import StoreFault
+from training.store.migrate import explain_fault
 
 log = get_logger(__name__)
 API_PATH = "/api/"
-METHOD_NOT_ALLOWED = "method_not_allowed"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-_HTTP_CODES = {404: NotFound.code, 405: METHOD_NOT_ALLOWED}
+_HTTP_CODES = {404: NotFound.code, 405: MethodNotAllowed.code}
 _PLAINER = {"extra_forbidden": "there is no such field", "missing": "is missing"}
 
 
@@ -90,6 +93,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SpanloopError, _answer_known)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(StoreFault, _answer_fault)
     app.add_exception_handler(Exception, _answer_unknown)
 
 
@@ -183,6 +187,13 @@ def _methods_at(request: Request) -> list[str]:
         for method in METHODS
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
     ]
+
+
+def _answer_fault(request: Request, error: Exception) -> Response:
+    told = explain_fault(request.app.state.services.store.engine)
+    if told is None:
+        return _answer_unknown(request, error)
+    return _answer_known(request, StoreUnavailable(told))
 
 
 def _answer_unknown(request: Request, error: Exception) -> Response:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import typer
 
 from ml_backend.cli.session import session_of
-from training.store.database import open_engine
-from training.store.migrate import pending_revision, upgrade
+from training.store.migrate import upgrade
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after the database.")
 
@@ -20,9 +19,5 @@ def db() -> None:
 def upgrade_database(context: typer.Context) -> None:
     """Bring the database to the schema of this version; safe to run again, and while others do."""
     session = session_of(context)
-    url = session.settings.resolved_database_url
-    engine = open_engine(url)
-    pending = pending_revision(engine)
-    engine.dispose()
-    upgrade(url)
+    pending = upgrade(session.settings.resolved_database_url)
     session.say("The database is up to date." if pending is None else f"The database is now at revision {pending}.")

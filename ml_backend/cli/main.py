@@ -19,7 +19,7 @@ import typer
 import typer.core
 import typer.main
 
-from config.errors import ConfigurationError, SpanloopError
+from config.errors import ConfigurationError, SpanloopError, StoreUnavailable
 from config.log import set_up_logging
 from config.settings import load_settings
 from ml_backend.cli.session import Session
@@ -119,9 +119,24 @@ def run(arguments: Sequence[str], services: Services | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CRASHED
     except Exception as error:  # noqa: BLE001 (the edge of a command)
+        fault = _explain_fault(session, error)
+        if fault is not None:
+            session.warn(fault.message)
+            return fault.exit_code
         session.warn(_tell_of_crash(error, debug=session.debug))
         return CRASHED
     return 0
+
+
+def _explain_fault(session: Session, error: Exception) -> StoreUnavailable | None:
+    """What the command's database lacks, where that is what the error comes from."""
+    from training.store.database import StoreFault  # loads SQLAlchemy
+    from training.store.migrate import explain_fault
+
+    if not isinstance(error, StoreFault) or not session.has_store:
+        return None
+    told = explain_fault(session.services.store.engine)
+    return None if told is None else StoreUnavailable(told)
 
 
 def _tell_of_crash(error: Exception, *, debug: bool) -> str:
@@ -129,14 +144,17 @@ def _tell_of_crash(error: Exception, *, debug: bool) -> str:
         return "".join(traceback.format_exception(error)).rstrip()
     kept = None
     with suppress(OSError, ConfigurationError):
-        kept = _keep_crash(error, load_settings().data_dir / "logs")
+        kept = _keep_crash(error, load_settings().data_dir)
     place = f"where it happened is kept in {kept}; " if kept else ""
     return f"Something went wrong that was not foreseen ({type(error).__name__}); {place}`spanloop --debug …` shows it."
 
 
-def _keep_crash(error: Exception, folder: Path) -> Path:
+def _keep_crash(error: Exception, data_dir: Path) -> Path | None:
     # The error's own message stays out: it may quote a text or a secret.
-    folder.mkdir(parents=True, exist_ok=True)
+    if not data_dir.is_dir():
+        return None
+    folder = data_dir / "logs"
+    folder.mkdir(exist_ok=True)
     frames = "".join(traceback.format_tb(error.__traceback__))
     with (folder / CRASH_LOG).open("a", encoding="utf-8") as log:
         log.write(f"{datetime.now(UTC).isoformat()} {type(error).__name__}\n{frames}\n")

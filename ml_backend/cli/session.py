@@ -49,6 +49,11 @@ class Session:
 
         return Services(self.settings)
 
+    @property
+    def has_store(self) -> bool:
+        """Whether the command has used the training store."""
+        return "services" in self.__dict__ and "store" in self.services.__dict__
+
     @cached_property
     def settings(self) -> Settings:
         """The settings that hold here."""

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text
 
 from config.errors import PayloadTooLarge
 from config.settings import Settings
@@ -278,3 +279,12 @@ def test_api_errors_without_label_studios_protocol(api: Api) -> None:
     error_of(answer, 401, "unauthorized")
     assert answer.headers["WWW-Authenticate"].startswith("Basic")
     assert api.client.get("/health").status_code == 200
+
+
+def test_api_errors_say_that_the_database_is_of_an_older_version(sqlite_api: Api) -> None:
+    """A server that was renewed before its database is no crash: the answer says what to run."""
+    with sqlite_api.store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        connection.execute(text("ALTER TABLE ml_model RENAME TO later"))
+    error = error_of(sqlite_api.get("models/"), 503, "store_unavailable")
+    assert "spanloop db upgrade" in error["message"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import ConfigurationError, NotFound, SpanloopError
+from config.errors import ConfigurationError, NotFound, SpanloopError, StoreUnavailable
 from ml_backend.cli import main
 from ml_backend.cli.session import Session
 
@@ -120,3 +120,50 @@ def test_cli_shows_tables_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     session.show([], as_json=False, nothing="nothing")
     session.show([], as_json=True, nothing="nothing")
     assert capsys.readouterr().out == "nothing\n[]\n"
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "/proc/nowhere"])
+def test_cli_says_that_it_was_called_in_the_wrong_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    """Where there is no database the command says so, and makes neither one nor anything else."""
+    monkeypatch.setenv("SPANLOOP_DATA_DIR", str(tmp_path / folder))
+    assert main.run(["project", "list"]) == StoreUnavailable.exit_code
+    said = capsys.readouterr().err
+    assert said.startswith(f"there is no database {tmp_path / folder / 'spanloop.db'}")
+    assert "make up" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["project", "list"], ["db", "upgrade"]])
+def test_cli_says_that_the_database_does_not_answer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """A database server that is away is named, without its password."""
+    monkeypatch.setenv("SPANLOOP_DATABASE_URL", "postgresql://me:hidden@127.0.0.1:9/spanloop")
+    assert main.run(command) == StoreUnavailable.exit_code
+    said = capsys.readouterr().err
+    assert "127.0.0.1:9/spanloop cannot be used: connection failed" in said
+    assert "hidden" not in said
+
+
+def test_cli_says_that_the_database_is_of_an_older_version(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A database that lacks tables leads to the command that makes them, which then works."""
+    monkeypatch.setenv("SPANLOOP_DATA_DIR", str(tmp_path))
+    (tmp_path / "spanloop.db").touch()
+    assert main.run(["project", "list"]) == StoreUnavailable.exit_code
+    assert "run `spanloop db upgrade`" in capsys.readouterr().err
+    assert main.run(["db", "upgrade"]) == 0
+    assert main.run(["project", "list"]) == 0
+
+
+def test_cli_says_that_the_address_is_no_redis(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A mistyped address of Redis is a finding like any other."""
+    monkeypatch.setenv("SPANLOOP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("SPANLOOP_REDIS_URL", "nonsense")
+    assert main.run(["doctor"]) == 1
+    assert "SPANLOOP_REDIS_URL is not the address of a Redis" in " ".join(capsys.readouterr().out.split())

@@ -79,8 +79,6 @@ def open_engine(url: str) -> Engine:
         return engine
     if backend != "sqlite":
         raise ConfigurationError(f"the store runs on SQLite and PostgreSQL, not on {backend}")
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_MS / 1000}, hide_parameters=True)
     event.listen(engine, "connect", _set_up_sqlite)
     turns = _Turns()
@@ -88,6 +86,14 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "commit", turns.end)
     event.listen(engine, "rollback", turns.end)
     return engine
+
+
+def sqlite_file(engine: Engine) -> Path | None:
+    """The file of a SQLite database; None for any other."""
+    url = engine.url
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return Path(url.database).absolute()
 
 
 def _note_use(_connection: Any, record: Any) -> None:
