@@ -11,6 +11,7 @@ from ml_backend.cli.bell import ring
 from ml_backend.cli.runs import follow_run, raise_failure
 from ml_backend.cli.session import ProjectId, Session, session_of
 from training.active_learning import run_configuration, run_metrics
+from training.policy import parse_settings
 from training.project_settings import change_settings
 from training.run import request_run, run_settings
 from training.store.tables.models import MLModel
@@ -40,9 +41,11 @@ def train(
     configuration = run_configuration(
         base_model=model or None, max_epochs=iterations, min_samples=min_samples, recipe=recipe or None
     )
+    changes = {} if test_split is None else {"test_fraction": test_split}
+    parse_settings(project.settings).with_changes(**changes)
     run = start_run(session.services, project.id, promote=promote, configuration=configuration)
-    if test_split is not None:
-        change_settings(session.services.store, project.id, {"test_fraction": test_split}, clock=utc_now)
+    if changes:
+        change_settings(session.services.store, project.id, changes, clock=utc_now)
         project = session.find_project(project.id)
     _tell_plan(session, project, run)
     if wait:

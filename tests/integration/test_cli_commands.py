@@ -284,6 +284,10 @@ def test_cli_train_reports_what_came_of_it(spanloop: CommandLine, monkeypatch: p
     assert spanloop.json("project", "show", project_id)["settings"]["test_fraction"] == 0.25
     spanloop("train", "--recipe", "nosuch", code=2)
     assert "recipe" in spanloop.err
+    runs = spanloop.json("runs", "list")
+    spanloop("train", "--test-split", 0.95, code=2)
+    assert "test_fraction" in spanloop.err
+    assert spanloop.json("runs", "list") == runs, "a run was started all the same"
 
 
 def add_version(spanloop: CommandLine, project_id: int, number: int, *, passed: bool = True) -> None:
