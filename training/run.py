@@ -97,8 +97,12 @@ def run_settings(project: Project, run: TrainingBatch) -> ProjectSettings:
 
 
 def cancel_run(uow: UnitOfWork, run_id: str, *, now: datetime) -> TrainingBatch:
-    """Cancel a run: at once where it has not started, within seconds where it is training. Raises Conflict if over."""
+    """Cancel a run: at once where it has not started, within seconds where it is training.
+
+    Raises Conflict if it is over, NotFound also where its project is gone.
+    """
     run = uow.runs.get(run_id)
+    uow.projects.get(run.project_id)
     if run.status == RunStatus.RUNNING:
         run.cancel_requested = True
         return run

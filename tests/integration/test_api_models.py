@@ -190,6 +190,10 @@ def test_api_models_show_a_runs_progress(sqlite_api: Api) -> None:
     assert shown["progress"] == {"epoch": 3, "step": 40, "loss": 1.5, "dev_f1": 0.8, "seconds_left": 12.0}
     cancelled = sqlite_api.post(f"runs/{run.id}/cancel/").json()
     assert (cancelled["status"], cancelled["cancel_requested"]) == ("running", True)
+    with sqlite_api.store.write() as uow:
+        uow.projects.lock(1).deleted_at = NOW
+        uow.commit()
+    error_of(sqlite_api.post(f"runs/{run.id}/cancel/"), 404, "not_found")
 
 
 def test_api_models_list_runs_by_status(sqlite_api: Api) -> None:
