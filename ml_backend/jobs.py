@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -50,6 +50,8 @@ MARKED_AT_A_TIME = 300
 NOTIFY_SECONDS = 180
 ANSWERS_KEPT = timedelta(days=7)
 """How long a request under an idempotency key may be repeated."""
+EVENTS_KEPT = timedelta(days=14)
+"""How long a webhook's event is kept after it was done; with its whole body, some 15 KB each."""
 CHALLENGE, CHALLENGE_EVERY = "challenge", timedelta(seconds=10)
 """What every tick claims for each project, so that its due time also tells when the last tick was."""
 
@@ -136,7 +138,7 @@ def _tend_transfers(services: Services) -> None:
 
 
 def tidy(services: Services) -> None:
-    """Once a day, let go of answers that were kept for repeated requests, and of the files of old transfers."""
+    """Once a day, let go of answers kept for repeated requests, of old events, and of old transfers' files."""
     now = utc_now()
     with services.store.write() as uow:
         due = uow.schedule.claim("transfer-files", 0, every=timedelta(days=1), now=now)
@@ -144,7 +146,17 @@ def tidy(services: Services) -> None:
             uow.answers.forget(now - ANSWERS_KEPT)
         uow.commit()
     if due:
+        _forget_events(services, before=now - EVENTS_KEPT)
         drop_old_files(services)
+
+
+def _forget_events(services: Services, *, before: datetime) -> None:
+    """Some at a time, so that nobody waits for it."""
+    gone = 1
+    while gone:
+        with services.store.write() as uow:
+            gone = uow.inbox.delete_done(before)
+            uow.commit()
 
 
 def _tell_of_runs(services: Services) -> None:

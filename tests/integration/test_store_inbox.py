@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from config.errors import Conflict, NotFound
+from config.settings import Settings
+from ml_backend import jobs
+from ml_backend.bootstrap import Services, utc_now
 from tests.integration.rows import NOW, at_once, later, new_event
 from training.store.tables.inbox import EventStatus
 from training.store.unit_of_work import Store
@@ -134,6 +138,22 @@ def test_store_inbox_forgets_only_what_was_done_long_ago(store: Store) -> None:
         uow.commit()
     with store.read() as uow:
         assert uow.inbox.count_by_status() == {"pending": 1, "leased": 1, "parked": 1, "done": 1}
+
+
+def test_store_inbox_is_tidied_once_a_day(store: Store, tmp_path: Path) -> None:
+    """Events hold whole bodies: those that were done two weeks ago go, and nothing else does."""
+    now = utc_now()
+    with store.write() as uow:
+        for age in (15, 16, 17, 13):
+            when = now - timedelta(days=age)
+            uow.inbox.add(new_event(f"done {age}", status=EventStatus.DONE, received_at=when))
+            uow.inbox.add(new_event(f"parked {age}", status=EventStatus.PARKED, received_at=when))
+        uow.commit()
+    services = Services(Settings(data_dir=tmp_path))
+    services.__dict__["store"] = store
+    jobs.tidy(services)
+    with store.read() as uow:
+        assert uow.inbox.count_by_status() == {"done": 1, "parked": 4}
 
 
 def test_store_inbox_never_gives_an_event_to_two_claimants(store: Store) -> None:

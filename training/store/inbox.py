@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -95,10 +95,7 @@ class Inbox:
         return event
 
     def delete_done(self, before: datetime, *, limit: int = 5000) -> int:
-        """Forget events that were done long ago; returns how many."""
-        ids = self._session.scalars(
-            select(Event.id).where(Event.status == EventStatus.DONE, Event.received_at < before).limit(limit)
-        ).all()
-        for event_id in ids:
-            self._session.delete(self._session.get_one(Event, event_id))
-        return len(ids)
+        """Forget up to `limit` events that were done long ago; returns how many. Parked ones stay."""
+        done = select(Event.id).where(Event.status == EventStatus.DONE, Event.received_at < before).limit(limit)
+        gone = self._session.execute(delete(Event).where(Event.id.in_(done)).returning(Event.id))
+        return len(gone.all())
