@@ -17,6 +17,7 @@ LARGEST_INTEGER = 2**53 - 1
 MOST_ENTITIES = 5_000
 EXAMPLE_ID = "0b7c2c0e-6a55-4c0e-9e0c-3f5f3c1f7a52"
 EXAMPLE_TEXT = "John Smith's SSN is 536-22-8726"
+EXAMPLE_ENTITY = {"text": "John Smith", "start": 0, "end": 10, "label": "PII", "sublabel": "PERSON"}
 EXAMPLE_TIME = "2026-01-31T12:00:00Z"
 EXAMPLE_VERSION = "spanloop-v3"
 

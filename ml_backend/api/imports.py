@@ -15,9 +15,10 @@ from config.errors import InvalidInput, NotFound
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import BODY_ERRORS, responses
 from ml_backend.api.fields import (
+    EXAMPLE_ENTITY,
     EXAMPLE_TEXT,
     MOST_ENTITIES,
-    Number,
+    EntityIn,
     ProjectField,
     RequestBody,
     Storable,
@@ -42,22 +43,37 @@ MOST_ROWS = 10_000
 ROWS_FORMAT = "jsonl"
 
 
-class SpanIn(RequestBody):
-    """A span of a row."""
+class SpanIn(EntityIn):
+    """A span of a row: an entity whose words, where they are given, stand at its offsets."""
 
-    start: Number = Field(description="First character, counted in code points from 0.", examples=[0])
-    end: Number = Field(description="The character after the last one.", examples=[10])
-    label: Annotated[Storable, Field(min_length=1, max_length=100)] = Field(
-        description="Leaf of the label, or one of its aliases.", examples=["PERSON"]
+    text: Annotated[Storable | None, Field(max_length=100_000)] = Field(
+        None, description="The words it covers; must be what the offsets cut out.", examples=["John Smith"]
     )
 
 
+Spans = Annotated[list[SpanIn], Field(max_length=MOST_ENTITIES)]
+
+
 class RowIn(RequestBody):
-    """A text, and what is proposed for it."""
+    """A text, and what is proposed for it; as in a line of a .jsonl file the first filled list of spans counts."""
 
     text: Storable = Field(description="The text.", examples=[EXAMPLE_TEXT])
-    spans: Annotated[list[SpanIn], Field(max_length=MOST_ENTITIES)] | None = Field(
-        None, description="Its spans, [] for none; left out, the text is only to be labelled."
+    spans: Spans | None = Field(
+        None,
+        description="Its spans, [] for none; where this and the two lists below are left out, the text is only to be "
+        "labelled.",
+        examples=[[EXAMPLE_ENTITY]],
+    )
+    corrected_entities: Spans | None = Field(
+        None, description="The same under the name that feedback has for it.", examples=[[EXAMPLE_ENTITY]]
+    )
+    entities: Spans | None = Field(
+        None, description="The same as classify and training-data answer it.", examples=[[EXAMPLE_ENTITY]]
+    )
+    is_correct: bool | None = Field(
+        None,
+        description="Whether `entities` are right; where they are not, the row needs `corrected_entities`.",
+        examples=[True],
     )
 
 
@@ -148,7 +164,7 @@ def _read_content(body: ImportRequest) -> tuple[str, bytes]:
     if body.rows is not None:
         if body.format is not None:
             raise _refuse("format", "belongs to a file; rows need none")
-        lines = (json.dumps(row.model_dump(mode="json")) for row in body.rows)
+        lines = (json.dumps(row.model_dump(mode="json", exclude_none=True)) for row in body.rows)
         return f".{ROWS_FORMAT}", "\n".join(lines).encode()
     if body.format is None:
         raise _refuse("format", "say what the file is")

@@ -14,7 +14,7 @@ import pytest
 from ml_backend import transfers
 from ml_backend.bootstrap import utc_now
 from ml_backend.transfers import carry_out, drop_old_files
-from tests.integration.api import TEXT, Api, error_of, paths_of
+from tests.integration.api import JOHN, SSN, TEXT, Api, error_of, paths_of
 from training.access import Role
 
 ROWS = [
@@ -69,6 +69,22 @@ def test_a_file_of_any_format_goes_in_as_text_or_base64(api: Api) -> None:
     assert bring_in(api, {"format": "csv", "content": table})["counts"] == counts(imported=1, proposals=1)
     packed = base64.b64encode(table.encode()).decode()
     assert bring_in(api, {"format": "csv", "content_base64": packed})["counts"] == counts(known=1)
+
+
+def test_rows_say_their_spans_as_any_file_does(api: Api) -> None:
+    """Entities go in as answers list them, and spans with the words they cover; what somebody called wrong does not."""
+    span = {"start": 0, "end": 10, "label": "PERSON", "text": "John Smith"}
+    rows = [
+        {"text": TEXT, "entities": [JOHN | {"score": None}]},
+        {"text": f"{TEXT}!", "spans": [span]},
+        {"text": f"{TEXT}?", "entities": [SSN], "corrected_entities": [JOHN], "is_correct": False},
+        {"text": f"{TEXT}.", "entities": [JOHN], "is_correct": False},
+        {"text": f"{TEXT};", "spans": [span | {"text": "Jane"}]},
+    ]
+    done = bring_in(api, {"rows": rows})
+    assert done["counts"] == counts(imported=3, proposals=3, rejected=2)
+    listed = api.get("training-data/?source=imported").json()["results"]
+    assert [[entity["sublabel"] for entity in one["entities"]] for one in listed] == [["PERSON"]] * 3
 
 
 def test_a_dry_run_only_counts(api: Api) -> None:

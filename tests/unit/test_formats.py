@@ -102,6 +102,30 @@ def test_formats_jsonl_takes_what_prodigy_writes() -> None:
     ]
 
 
+def test_formats_jsonl_takes_entities_as_the_rest_api_writes_them() -> None:
+    """The leaf is the sublabel whatever the field; spans count before what was corrected, and that before the shown."""
+    ada = {"text": "Ada", "start": 0, "end": 3, "label": "PII", "sublabel": "PERSON", "score": None}
+    bad = {**ada, "sublabel": "CITY"}
+    person, record = (Span(0, 3, "PERSON"),), {"text": "Ada"}
+    lines = [
+        record | {"entities": [ada]},
+        record | {"spans": [ada]},
+        record | {"spans": None, "corrected_entities": [ada], "entities": [bad], "is_correct": False},
+        record | {"spans": [ada], "corrected_entities": [bad]},
+        record | {"corrected_entities": [], "entities": [bad]},
+        record | {"entities": [{**ada, "sublabel": None, "label": "PERSON"}], "is_correct": True},
+    ]
+    rows = read("".join(line(**one) for one in lines))
+    assert [row.spans if isinstance(row, Row) else row for row in rows] == [person, person, person, person, (), person]
+
+
+def test_formats_jsonl_rejects_feedback_that_says_wrong_and_not_what_is_right() -> None:
+    """Entities that somebody called wrong are no proposal."""
+    (row,) = read(line(text="Ada", entities=[{"start": 0, "end": 3, "label": "PERSON"}], is_correct=False))
+    assert isinstance(row, RejectedRow)
+    assert row.reason == "is_correct is false: give the right spans in corrected_entities, [] for none"
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
@@ -117,6 +141,8 @@ def test_formats_jsonl_takes_what_prodigy_writes() -> None:
         (line(text="x" * 1001), "text of 1,001 characters is longer than 1,000"),
         (line(text="Ada", spans={}), "spans must be a list"),
         (line(text="Ada", spans=[1]), "span 0 must be an object"),
+        (line(text="Ada", entities=[[0, 3, "P"]]), "span 0 must be an object"),
+        (line(text="Ada", spans=[{"start": 0, "end": 3, "label": "P", "sublabel": 5}]), "span 0 needs a label"),
         (line(text="Ada", spans=[{"start": 0, "end": 3}]), "span 0 needs a label"),
         (line(text="Ada", spans=[{"start": 0, "end": 3, "label": " "}]), "span 0 needs a label"),
         (line(text="Ada", spans=[{"start": 0, "end": "3", "label": "P"}]), "span 0 needs start and end"),

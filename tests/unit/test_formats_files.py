@@ -72,6 +72,14 @@ def test_formats_csv_takes_entities_as_the_rest_api_writes_them() -> None:
     assert rows == [Row(2, "Ada", (ADA,)), Row(3, "Ada B", ())]
 
 
+def test_formats_csv_takes_group_and_leaf_in_columns() -> None:
+    """Beside a column `sublabel`, which has the leaf, `label` is the group; where it is empty, or alone, the leaf."""
+    head = "text,start,end,label,sublabel\n"
+    rows = read(f"{head}Ada in Rome,0,3,PII,PERSON\nAda in Rome,7,11,CITY,\nBo,,,,\n", ".csv")
+    assert rows == [Row(2, "Ada in Rome", (ADA, Span(7, 11, "CITY"))), Row(4, "Bo", ())]
+    assert read("text,start,end,sublabel\nAda,0,3,PERSON\n", ".csv") == [Row(2, "Ada", (ADA,))]
+
+
 def test_formats_csv_rejects_feedback_that_says_wrong_and_not_what_is_right() -> None:
     """Entities that somebody called wrong are no proposal; those that are right, or corrected, are."""
     shown = '"[{""start"": 0, ""end"": 3, ""label"": ""PERSON""}]"'

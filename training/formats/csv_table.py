@@ -1,8 +1,8 @@
 """CSV with a header: a column `text`, and its spans in one of two ways; the other columns are meta.
 
 Either a column of JSON as in JSON lines (`spans`; also `corrected_entities` or `entities`, as the REST API writes
-them), or the columns `start`, `end` and `label` with one span a row. Then the rows of one text count together
-wherever they stand, and a row without a span says that its text holds none, unless another row has one.
+them), or the columns `start`, `end` and `label`, `sublabel` or both, with one span a row. Then the rows of one text
+count together wherever they stand, and a row without a span says that its text holds none, unless another row has one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,24 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from config.errors import InvalidInput
-from training.formats.rows import RejectedRow, Row, check_meta, check_spans, check_text, refuse, reject
+from training.formats.rows import (
+    SPAN_FIELDS,
+    RejectedRow,
+    Row,
+    check_meta,
+    check_spans,
+    check_text,
+    choose_spans,
+    refuse,
+    reject,
+)
 from training.spans import Span
 
 DELIMITERS = (",", ";", "\t")
 SMALLEST_FIELD_LIMIT = 16 * 1024 * 1024
-SHOWN_COLUMN = "entities"
-JSON_COLUMNS = ("spans", "corrected_entities", SHOWN_COLUMN)
-SPAN_COLUMNS = ("start", "end", "label")
+PLACE_COLUMNS = ("start", "end")
+LABEL_COLUMNS = ("label", "sublabel")
+OWN_COLUMNS = ("text", *PLACE_COLUMNS, *LABEL_COLUMNS)
 # Tables with gaps are often written with floats: 3.0 for 3.
 _WHOLE_NUMBER = re.compile(r"(-?\d{1,18})(?:\.0+)?")
 
@@ -48,8 +58,8 @@ def read_csv_table(file: BinaryIO, max_chars: int) -> Iterator[Row | RejectedRow
 
 def _read_table(lines: io.TextIOWrapper, max_chars: int) -> Iterator[Row | RejectedRow]:
     header, delimiter = _read_header(lines)
-    if set(SPAN_COLUMNS) <= set(header):
-        if found := [name for name in JSON_COLUMNS if name in header]:
+    if set(PLACE_COLUMNS) <= set(header) and set(LABEL_COLUMNS) & set(header):
+        if found := [name for name in SPAN_FIELDS if name in header]:
             raise InvalidInput(f"the header names spans twice: as start, end, label and as {', '.join(found)}")
         yield from _read_span_a_row(lines, max_chars)
         return
@@ -101,10 +111,9 @@ def _match(header: Sequence[str], record: Sequence[str]) -> Iterator[tuple[str, 
 
 def _read_record(number: int, record: Record, max_chars: int) -> Row:
     text = check_text(record.pop("text"), max_chars=max_chars)
-    given = [(name, value) for name in JSON_COLUMNS if (value := record.pop(name, "")).strip()]
-    if given and given[0][0] == SHOWN_COLUMN and record.get("is_correct", "").strip().lower() in ("false", "0"):
-        raise refuse("is_correct is false: give the right spans in corrected_entities, [] for none", given[0][1])
-    spans = check_spans(_read_json(*given[0]), text) if given else None
+    cells = {name: value for name in SPAN_FIELDS if (value := record.pop(name, "")).strip()}
+    name = choose_spans({**record, **cells})
+    spans = check_spans(_read_json(name, cells[name]), text) if name else None
     return Row(number, text, spans, _read_meta(record))
 
 
@@ -114,19 +123,9 @@ def _read_meta(record: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_json(name: str, value: str) -> Any:
     try:
-        spans = json.loads(value)
+        return json.loads(value)
     except (ValueError, RecursionError) as error:
         raise refuse(f"column {name} is not JSON", value) from error
-    if name != "spans" and isinstance(spans, list):
-        return [_as_span(entity) for entity in spans]
-    return spans
-
-
-def _as_span(entity: Any) -> Any:
-    """An entity of the REST API, whose `label` is the group and whose `sublabel` the leaf, as a span."""
-    if isinstance(entity, dict) and entity.get("sublabel"):
-        return {**entity, "label": entity["sublabel"]}
-    return entity
 
 
 @dataclass(slots=True)
@@ -187,18 +186,17 @@ def _take_record(gathered: _Gathered, number: int, record: Record) -> None:
     gathered.lines.append(number)
     try:
         if first:
-            gathered.meta = _read_meta({n: v for n, v in record.items() if n not in ("text", *SPAN_COLUMNS)})
+            gathered.meta = _read_meta({n: v for n, v in record.items() if n not in OWN_COLUMNS})
         gathered.spans.update(_read_span(record, gathered.text))
     except InvalidInput as error:
         gathered.faults[number] = reject(number, error)
 
 
 def _read_span(record: Record, text: str) -> tuple[Span, ...]:
-    cells = {name: record[name].strip() for name in SPAN_COLUMNS}
+    cells = {name: record.get(name, "").strip() for name in (*PLACE_COLUMNS, *LABEL_COLUMNS)}
     if not any(cells.values()):
         return ()
-    start, end = _read_number(cells, "start"), _read_number(cells, "end")
-    return check_spans([{"start": start, "end": end, "label": cells["label"]}], text) or ()
+    return check_spans([{**cells, **{name: _read_number(cells, name) for name in PLACE_COLUMNS}}], text) or ()
 
 
 def _read_number(cells: Record, name: str) -> int:

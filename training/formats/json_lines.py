@@ -1,6 +1,7 @@
 """JSON lines: `{"text": …, "spans": [{"start", "end", "label"}], "meta": {…}}`, ours and Prodigy's.
 
-Prodigy's other fields are left alone; a task that its annotator answered with reject or ignore is left out
+In place of `spans` stand `corrected_entities` or `entities` where the REST API wrote the line. Prodigy's other fields
+are left alone; a task that its annotator answered with reject or ignore is left out
 (https://prodi.gy/docs/api-interfaces).
 """
 
@@ -11,7 +12,17 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from config.errors import InvalidInput
-from training.formats.rows import RejectedRow, Row, check_meta, check_spans, check_text, read_lines, refuse, reject
+from training.formats.rows import (
+    RejectedRow,
+    Row,
+    check_meta,
+    check_spans,
+    check_text,
+    choose_spans,
+    read_lines,
+    refuse,
+    reject,
+)
 
 # An escaped character outside the basic plane takes twelve bytes; the rest is for spans and meta.
 BYTES_PER_CHARACTER = 12
@@ -33,7 +44,9 @@ def _read_line(number: int, line: str, max_chars: int) -> Row | RejectedRow:
         if record.get("answer") in ("reject", "ignore"):
             raise refuse(f"its annotator answered {record['answer']}", record["answer"])
         text = check_text(record.get("text"), max_chars=max_chars)
-        return Row(number, text, check_spans(record.get("spans"), text), check_meta(record.get("meta")))
+        name = choose_spans(record)
+        spans = check_spans(record[name], text) if name else None
+        return Row(number, text, spans, check_meta(record.get("meta")))
     except InvalidInput as error:
         return reject(number, error)
 

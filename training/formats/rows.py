@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from config.errors import InvalidInput
 from training.spans import Span
 
+SHOWN_FIELD = "entities"
+SPAN_FIELDS = ("spans", "corrected_entities", SHOWN_FIELD)
+"""Where a record says its spans: ours and Prodigy's, and two of the REST API; the first that is filled counts."""
 LONGEST_VALUE = 200
 LONGEST_LABEL = 100
 # As JSON writes it, an even number of backslashes before it aside.
@@ -60,10 +63,19 @@ def check_text(text: Any, *, max_chars: int) -> str:
     return text
 
 
+def choose_spans(record: Mapping[str, Any]) -> str | None:
+    """The field whose spans count, None where none is filled. Raises InvalidInput where only wrong ones are there."""
+    name = next((name for name in SPAN_FIELDS if record.get(name) is not None), None)
+    if name == SHOWN_FIELD and str(record.get("is_correct", "")).strip().lower() in ("false", "0"):
+        raise refuse("is_correct is false: give the right spans in corrected_entities, [] for none", record[name])
+    return name
+
+
 def check_spans(spans: Any, text: str) -> tuple[Span, ...] | None:
     """The spans of a list of objects with start, end and label; None stays None. Raises InvalidInput.
 
-    Offsets are code points, end exclusive. Where a span says its text, that must be what the offsets cut out.
+    Offsets are code points, end exclusive. Where a span has a `sublabel`, that is the leaf, and `label` its group, as
+    the REST API writes them. Where a span says its text, that must be what the offsets cut out.
     """
     if spans is None:
         return None
@@ -75,7 +87,7 @@ def check_spans(spans: Any, text: str) -> tuple[Span, ...] | None:
 def _check_span(span: Any, number: int, text: str) -> Span:
     if not isinstance(span, dict):
         raise refuse(f"span {number} must be an object with start, end and label", span)
-    start, end, label = span.get("start"), span.get("end"), span.get("label")
+    start, end, label = span.get("start"), span.get("end"), span.get("sublabel") or span.get("label")
     if type(start) is not int or type(end) is not int:
         raise refuse(f"span {number} needs start and end as whole numbers", span)
     if not isinstance(label, str) or not label.strip() or len(label) > LONGEST_LABEL:
