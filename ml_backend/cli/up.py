@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import typer
@@ -50,8 +51,8 @@ def run_up(
         _start(system, console)
         announcer.quiet = False
         console.print(system_table(system))
-        _show_first_page(system, console, first_project)
         console.print(f"Ctrl-C stops everything; the data stays in {system.folder.path}.", soft_wrap=True)
+        _show_first_page(system, console, first_project)
         system.wait()
     except KeyboardInterrupt:
         pass
@@ -105,14 +106,18 @@ def _login(user: str, system: Supervisor) -> str:
 
 def _show_first_page(system: Supervisor, console: Console, first_project: FirstProject | None) -> None:
     """End with the page to open; a project that cannot be made is no reason to stop the system."""
-    page = system.settings.label_studio_url
-    if first_project is not None:
-        try:
-            with console.status("Setting up a first project …") as status:
-                page = first_project(system.settings, status.update)
-        except SpanloopError as error:
-            console.print(f"The first project could not be set up: {error.message}", markup=False, soft_wrap=True)
-    console.print(f'Label here, by the button "Label All Tasks": {page}', markup=False, soft_wrap=True)
+    if first_project is None:
+        return
+    say = partial(console.print, markup=False, soft_wrap=True)
+    try:
+        with console.status("Setting up a first project …") as status:
+            page = first_project(system.settings, status.update)
+    except SpanloopError as error:
+        say(f"The first project could not be set up: {error.message}")
+        say(f"Label Studio is at {system.settings.label_studio_url}")
+        return
+    say(f'Label here, by the button "Label All Tasks", which brings up the most uncertain texts: {page}')
+    say(f"Or look at a labelling page at once, where texts come by their numbers: {page}?labeling=1")
 
 
 class _Announcer:

@@ -78,6 +78,16 @@ def corrected(project: LiveProject, person: BrowserAnnotator) -> StoredAnnotatio
     return annotation
 
 
+def test_the_labelling_page_shows_the_prelabel_to_who_opens_its_address(
+    project: LiveProject, person: BrowserAnnotator
+) -> None:
+    """The address that `make up` ends with leads to a pre-labelled text, before any button was pressed."""
+    person.open_labelling_page(project.id)
+    (task,) = project.tasks()
+    (prediction,) = task.predictions
+    assert len(person.wait_for_regions(len(prediction.result))) > 0
+
+
 def test_a_correction_by_mouse_reaches_the_store_by_webhook(project: LiveProject, corrected: StoredAnnotation) -> None:
     """What the annotator made of the pre-label is kept as feedback on it, and as a verified example."""
     project.wait_for_annotations([corrected.id])

@@ -105,6 +105,12 @@ class BrowserAnnotator:
         self._submit_button.wait_for()
         self._text.wait_for()
 
+    def open_labelling_page(self, project_id: int) -> None:
+        """Open the labelling page by its address, and wait until a text stands there."""
+        self._page.goto(f"{self._url}/projects/{project_id}/data?labeling=1")
+        self._submit_button.wait_for()
+        self._text.wait_for()
+
     def rows_of_tab(self, project_id: int, tab_id: int, texts: Sequence[str], *, count: int) -> list[str]:
         """Open a tab of the Data Manager; those of the project's texts that can be read in its rows, from the top down.
 
