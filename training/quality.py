@@ -129,7 +129,7 @@ def _findable(spec: Mapping[str, Any]) -> set[str]:
     return {*spec.get("label_mapping", {}).values(), *(spec.get("pattern_mapping") or {}).values()}
 
 
-def read_doubts(uow: UnitOfWork, project_id: int, *, limit: int) -> list[StandingDoubt]:
+def read_doubts(uow: UnitOfWork, project_id: int, *, limit: int, offset: int = 0) -> list[StandingDoubt]:
     """The newest audit's doubts that still stand, most suspicious first."""
     return [
         StandingDoubt(
@@ -141,7 +141,7 @@ def read_doubts(uow: UnitOfWork, project_id: int, *, limit: int) -> list[Standin
             text=text,
             task_ids=tuple(task.id for task in uow.texts.tasks_of_text(doubt.text_id)),
         )
-        for doubt, text in uow.doubts.of_project(project_id, limit=limit)
+        for doubt, text in uow.doubts.of_project(project_id, limit=limit, offset=offset)
     ]
 
 

@@ -6,11 +6,11 @@ import threading
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Path, Query
+from fastapi import APIRouter, BackgroundTasks, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from config.errors import ArtefactCorrupt, GateRefused, ModelUnavailable, NotEnoughData, TooManyRequests
+from config.errors import ArtefactCorrupt, GateRefused, InvalidInput, ModelUnavailable, NotEnoughData, TooManyRequests
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
@@ -26,6 +26,7 @@ from ml_backend.api.fields import (
 )
 from ml_backend.api.figures import Figures, LabelScores, read_figures, read_labels
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
+from ml_backend.api.paging import Page, PageQuery, cut, links
 from ml_backend.api.runs import Run, show_run
 from ml_backend.bootstrap import Services, utc_now
 from training import registry
@@ -138,11 +139,16 @@ class ModelDetails(Model):
     activations: list[Activation] = Field(description="When it went live, newest first.")
 
 
-class ModelList(BaseModel):
-    """A project's versions, newest first."""
+class ModelPage(Page):
+    """A page of a project's versions, newest first."""
 
-    count: int = Field(description="How many there are.", examples=[4])
-    results: list[Model] = Field(description="The versions.")
+    results: list[Model] = Field(description="The versions of this page.")
+
+
+class ModelQuery(PageQuery):
+    """Which versions."""
+
+    project: ProjectQuery = None
 
 
 class Change(BaseModel):
@@ -190,11 +196,18 @@ class Point(BaseModel):
     recorded_at: datetime = Field(description="When it was measured, in UTC.", examples=[EXAMPLE_TIME])
 
 
-class History(BaseModel):
-    """One figure over time, oldest first."""
+class HistoryPage(Page):
+    """A page of one figure over time, oldest first."""
 
-    count: int = Field(description="How many times it was measured.", examples=[4])
-    results: list[Point] = Field(description="The figure of each version.")
+    results: list[Point] = Field(description="The figure of each version of this page.")
+
+
+class HistoryQuery(PageQuery):
+    """Which figure."""
+
+    figure: Figure = Field(Figure.F1_SCORE, description="Which figure.", examples=["f1_score"])
+    label: LabelName = Field("", description="A leaf; unset: over all labels.", examples=["SSN"])
+    project: ProjectQuery = None
 
 
 class ActivateRequest(RequestBody):
@@ -203,6 +216,7 @@ class ActivateRequest(RequestBody):
     reason: Reason = Field(
         "", description="Why; needed for a version that its gate refused.", examples=["better on invoices"]
     )
+    project: ProjectField = None
 
 
 class RollbackRequest(RequestBody):
@@ -223,30 +237,26 @@ class TrainRequest(RequestBody):
 
 @routes.get("/models/", responses=responses())
 @allow(Act.READ_FIGURES)
-def list_models(services: ServicesDep, project: ProjectParameter = None) -> ModelList:
+def list_models(request: Request, services: ServicesDep, query: Annotated[ModelQuery, Query()]) -> ModelPage:
     """A project's versions, newest first."""
     with services.store.read() as uow:
-        chosen = uow.projects.choose(project)
+        chosen = uow.projects.choose(query.project)
         models = uow.models.of_project(chosen.id)
-    return ModelList(count=len(models), results=[_show(model, chosen) for model in models])
+    results = [_show(model, chosen) for model in cut(models, query)]
+    return ModelPage(**links(request, query, count=len(models)), results=results)
 
 
 @routes.get("/models/history/", responses=responses())
 @allow(Act.READ_FIGURES)
-def show_history(
-    services: ServicesDep,
-    figure: Annotated[Figure, Query(description="Which figure.", examples=["f1_score"])] = Figure.F1_SCORE,
-    label: Annotated[LabelName, Query(description="A leaf; unset: over all labels.", examples=["SSN"])] = "",
-    project: ProjectParameter = None,
-) -> History:
-    """One figure of all versions over time, each measured on the test texts of its day."""
+def show_history(request: Request, services: ServicesDep, query: Annotated[HistoryQuery, Query()]) -> HistoryPage:
+    """One figure of all versions over time, oldest first, each measured on the test texts of its day."""
     with services.store.read() as uow:
-        rows = uow.models.series(uow.projects.choose(project).id, figure, label)
+        rows = uow.models.series(uow.projects.choose(query.project).id, query.figure, query.label)
     points = [
         Point(version=version, value=row.value, support=row.support, recorded_at=row.recorded_at)
-        for row, version in rows
+        for row, version in cut(rows, query)
     ]
-    return History(count=len(points), results=points)
+    return HistoryPage(**links(request, query, count=len(rows)), results=points)
 
 
 @routes.get("/models/compare/", responses=responses(NotEnoughData, ModelUnavailable, ArtefactCorrupt))
@@ -348,10 +358,15 @@ def activate(
     caller: CallerDep,
     services: ServicesDep,
     later: BackgroundTasks,
-    project: ProjectParameter = None,
+    project: Annotated[
+        ProjectQuery, Query(description="The same as the body's `project`, which is the place for it.", deprecated=True)
+    ] = None,
 ) -> ModelDetails:
     """Put a version live; Label Studio follows as soon as the first fresh predictions are pushed."""
-    model = _find(services, name, project)
+    if project is not None and body.project not in (None, project):
+        message = f"is {body.project} in the body and {project} in the query; leave it out of the query"
+        raise InvalidInput(f"project: {message}", problems=[{"path": "project", "message": message}])
+    model = _find(services, name, project if body.project is None else body.project)
     registry.check_whole(model, services.artefacts)
     with services.store.write() as uow:
         registry.activate(uow, model.project_id, model.id, by=_by(caller), reason=body.reason, now=utc_now())

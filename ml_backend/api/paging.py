@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, Field
@@ -11,6 +12,7 @@ from ml_backend.api.fields import QueryModel, QueryNumber
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 500
 LARGEST_OFFSET = 1_000_000_000
+Row = TypeVar("Row")
 
 
 class PageQuery(QueryModel):
@@ -38,6 +40,11 @@ class Page(BaseModel):
         description="Address of the page before; null on the first one.",
         examples=["http://localhost:9090/api/discovery/ml/feedback/list/?limit=50&offset=0"],
     )
+
+
+def cut(rows: Sequence[Row], query: PageQuery) -> Sequence[Row]:
+    """The page's rows of a list that is read whole, since it never grows long."""
+    return rows[query.offset : query.offset + query.limit]
 
 
 def links(request: Request, query: PageQuery, *, count: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Path
+from fastapi import APIRouter, BackgroundTasks, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_backend.api.bells import ring_later
@@ -13,6 +13,7 @@ from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import EXAMPLE_TIME, EXAMPLE_VERSION, QueryNumber, RequestBody
 from ml_backend.api.guard import GuardedRoute, ServicesDep, allow
 from ml_backend.api.label_studio import LABEL_STUDIO_ERRORS, label_studio_of
+from ml_backend.api.paging import Page, PageQuery, cut, links
 from ml_backend.projects import change_settings
 from training.access import Act
 from training.entities import read_taxonomy
@@ -70,11 +71,10 @@ class ProjectDetails(Project):
     counts: Counts = Field(description="What it holds.")
 
 
-class ProjectList(BaseModel):
-    """The projects, by id."""
+class ProjectPage(Page):
+    """A page of the projects, by id."""
 
-    count: int = Field(description="How many there are.", examples=[2])
-    results: list[Project] = Field(description="The projects.")
+    results: list[Project] = Field(description="The projects of this page.")
 
 
 class SettingsChanges(ProjectSettings):
@@ -96,11 +96,12 @@ class SettingsRequest(RequestBody):
 
 @routes.get("/projects/", responses=responses())
 @allow(Act.READ_FIGURES)
-def list_projects(services: ServicesDep) -> ProjectList:
+def list_projects(request: Request, services: ServicesDep, query: Annotated[PageQuery, Query()]) -> ProjectPage:
     """The projects, by id."""
     with services.store.read() as uow:
-        found = [_show(uow, project) for project in uow.projects.all()]
-    return ProjectList(count=len(found), results=found)
+        projects = uow.projects.all()
+        found = [_show(uow, project) for project in cut(projects, query)]
+    return ProjectPage(**links(request, query, count=len(projects)), results=found)
 
 
 @routes.get("/projects/{project_id}/", responses=responses())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_backend.api.envelope import responses
 from ml_backend.api.fields import EXAMPLE_VERSION, QueryNumber
 from ml_backend.api.guard import GuardedRoute, ServicesDep, allow
+from ml_backend.api.paging import Page, PageQuery, links
 from training.access import Act
 from training.label_errors import DoubtKind
 from training.outlook import Signal
@@ -17,7 +18,6 @@ from training.quality import read_agreement, read_doubts, read_outlook
 
 routes = APIRouter(route_class=GuardedRoute, tags=["projects"])
 ProjectId = Annotated[QueryNumber, Path(description="Id of the project.", examples=[1])]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many to show.", examples=[50])]
 Score = Annotated[float | None, Field(description="0 to 1; null where there is nothing to compare.", examples=[0.92])]
 Alpha = Annotated[
     float | None,
@@ -115,11 +115,10 @@ class DoubtFigures(_Figures):
     task_ids: list[int] = Field(description="Its tasks in Label Studio.", examples=[[17]])
 
 
-class DoubtList(BaseModel):
-    """Likely label errors, from the newest audit (`spanloop labels audit`)."""
+class DoubtPage(Page):
+    """A page of likely label errors, from the newest audit (`spanloop labels audit`), most suspicious first."""
 
-    count: int = Field(description="How many there are.", examples=[12])
-    results: list[DoubtFigures] = Field(description="The doubts, most suspicious first.")
+    results: list[DoubtFigures] = Field(description="The doubts of this page.")
 
 
 @routes.get("/projects/{project_id}/agreement/", responses=responses())
@@ -140,11 +139,13 @@ def show_outlook(project_id: ProjectId, services: ServicesDep) -> OutlookFigures
 
 @routes.get("/projects/{project_id}/label-doubts/", responses=responses())
 @allow(Act.READ_TEXTS)
-def list_doubts(project_id: ProjectId, services: ServicesDep, limit: Limit = 50) -> DoubtList:
+def list_doubts(
+    request: Request, project_id: ProjectId, services: ServicesDep, query: Annotated[PageQuery, Query()]
+) -> DoubtPage:
     """Annotations that cross-validated models contradict and that nobody has changed since the audit."""
     with services.store.read() as uow:
         uow.projects.get(project_id)
-        found = read_doubts(uow, project_id, limit=limit)
+        found = read_doubts(uow, project_id, limit=query.limit, offset=query.offset)
         count = uow.doubts.count(project_id)
     shown = [
         DoubtFigures(
@@ -160,4 +161,4 @@ def list_doubts(project_id: ProjectId, services: ServicesDep, limit: Limit = 50)
         )
         for one in found
     ]
-    return DoubtList(count=count, results=shown)
+    return DoubtPage(**links(request, query, count=count), results=shown)

@@ -141,6 +141,21 @@ def test_api_docs_describe_every_field(sqlite_api: Api) -> None:
         )
 
 
+def test_api_docs_lists_come_in_pages(sqlite_api: Api) -> None:
+    """Every list takes limit and offset, and answers which page it is and where those beside it are."""
+    document = sqlite_api.client.get(SCHEMA).json()
+    lists = 0
+    for path, operations in document["paths"].items():
+        answer = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        name = answer.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+        fields = document["components"]["schemas"].get(name, {}).get("properties", {})
+        if "results" in fields:
+            lists += 1
+            assert {"count", "limit", "offset", "next", "previous"} <= set(fields), path
+            assert {"limit", "offset"} <= {parameter["name"] for parameter in operations["get"]["parameters"]}, path
+    assert lists >= 8
+
+
 def test_api_docs_need_a_token_everywhere(sqlite_api: Api) -> None:
     """The document says that each operation needs a bearer token."""
     document = sqlite_api.client.get(SCHEMA).json()

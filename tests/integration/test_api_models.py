@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml_backend.api.models import _comparing
-from tests.integration.api import Api, error_of
+from tests.integration.api import Api, error_of, paths_of
 from tests.integration.loop import SPEC
 from tests.integration.rows import NOW, later, new_run
 from training.artefacts import StoredArtefact
@@ -71,6 +71,32 @@ def test_api_models_go_live_and_back(api: Api) -> None:
     assert versions(api) == {"spanloop-v2": True, "spanloop-v1": False, "spanloop-v0": False}
     assert api.post("models/rollback/", {}).json()["version"] == "spanloop-v1"
     assert api.post(f"models/{shown['id']}/activate/", {}).json()["version"] == "spanloop-v2"
+
+
+def test_api_models_come_in_pages(sqlite_api: Api) -> None:
+    """Versions, their history and projects are listed page by page, each page with the address of the next."""
+    register(sqlite_api, right=1)
+    register(sqlite_api, right=2)
+    first = sqlite_api.get("models/?limit=2").json()
+    assert (first["count"], [row["number"] for row in first["results"]]) == (3, [2, 1])
+    rest = sqlite_api.client.get(first["next"], headers={"Authorization": f"Bearer {sqlite_api.token}"}).json()
+    assert ([row["number"] for row in rest["results"]], rest["next"]) == ([0], None)
+    told = sqlite_api.get("models/history/?limit=1&offset=1").json()
+    assert (told["count"], [row["version"] for row in told["results"]]) == (2, ["spanloop-v2"])
+    second = sqlite_api.add_project()
+    listed = sqlite_api.get("projects/?limit=1&offset=1").json()
+    assert (listed["count"], [row["id"] for row in listed["results"]]) == (2, [second])
+
+
+def test_api_models_are_put_live_in_the_project_that_is_named(sqlite_api: Api) -> None:
+    """The project stands in the body, as in every request; in the query it is taken too, but not another one."""
+    second = sqlite_api.add_project()
+    error_of(sqlite_api.post("models/0/activate/", {}), 422, "invalid_input")
+    named = sqlite_api.post("models/0/activate/", {"project": second})
+    assert (named.status_code, named.json()["project"]) == (200, second)
+    assert sqlite_api.post(f"models/0/activate/?project={second}", {}).json()["project"] == second
+    error = error_of(sqlite_api.post(f"models/0/activate/?project={second}", {"project": 1}), 422, "invalid_input")
+    assert paths_of(error) == ["project"]
 
 
 def test_api_models_without_whole_files_do_not_go_live(sqlite_api: Api) -> None:

@@ -55,6 +55,7 @@ def test_an_audit_ranks_and_marks_what_is_wrong(desk: Desk) -> None:
     assert words(desk, WRONG + 1) == {Mark.LABEL_ERROR: "label_error:0001"}
     with desk.store.read() as uow:
         first = read_doubts(uow, desk.project_id, limit=1)[0]
+        assert first not in read_doubts(uow, desk.project_id, limit=100, offset=1)
     assert (first.rank, first.suggested, first.task_ids) == (1, "PERSON", (WRONG + 1,))
     assert first.text[first.span.start : first.span.end] == NAMES[WRONG % 4]
 
@@ -155,7 +156,8 @@ def test_the_api_says_the_same(sqlite_api: Api) -> None:
     """Agreement, outlook and doubts have their addresses; a project that is not there has none."""
     assert sqlite_api.get("projects/1/agreement/").json()["texts"] == 0
     assert sqlite_api.get("projects/1/outlook/").json()["signal"] == "too_early"
-    assert sqlite_api.get("projects/1/label-doubts/").json() == {"count": 0, "results": []}
+    assert sqlite_api.get("projects/1/label-doubts/").json()["count"] == 0
+    assert sqlite_api.get("projects/1/label-doubts/?limit=5&offset=5").json()["previous"].endswith("offset=0")
     assert sqlite_api.get("projects/99/label-doubts/").status_code == 404
 
 

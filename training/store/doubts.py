@@ -24,8 +24,8 @@ class Doubts:
         self._session.add_all(doubts)
         self._session.flush()
 
-    def of_project(self, project_id: int, *, limit: int) -> list[tuple[LabelDoubt, str]]:
-        """Up to `limit` doubts with their texts, most suspicious first."""
+    def of_project(self, project_id: int, *, limit: int, offset: int = 0) -> list[tuple[LabelDoubt, str]]:
+        """Up to `limit` doubts with their texts, most suspicious first, those after the first `offset`."""
         rows = self._session.execute(
             select(LabelDoubt, TextRow.text)
             .join(TextRow, TextRow.id == LabelDoubt.text_id)
@@ -33,6 +33,7 @@ class Doubts:
             .where(LabelDoubt.project_id == project_id)
             .order_by(LabelDoubt.rank)
             .limit(limit)
+            .offset(offset)
         )
         return [(doubt, text) for doubt, text in rows]
 
