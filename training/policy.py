@@ -65,8 +65,14 @@ class ProjectSettings(BaseModel):
     min_samples: int = Field(20, ge=1, description="Verified texts below which no run starts.")
     quiet_seconds: float = Field(20, ge=0, description="Seconds without a change before a run starts by itself.")
     min_interval_seconds: float = Field(60, ge=0, description="Seconds between two runs that start by themselves.")
-    schedule: str = Field("", description="Cron line by which runs start beside the policy, as 0 2 * * 0; empty: none.")
-    time_zone: str = Field("UTC", description="Time zone of the cron line, as Europe/Berlin.")
+    schedule: str = Field(
+        "",
+        description="Cron line by which runs start beside the policy, as 0 2 * * 0; empty: none.",
+        examples=["0 2 * * 0"],
+    )
+    time_zone: str = Field(
+        "UTC", description="Time zone of the cron line, as Europe/Berlin.", examples=["Europe/Berlin"]
+    )
     auto_promote: bool = Field(False, description="Whether a candidate that passes its gate goes live by itself.")
     verification_rule: str = Field(
         "submitted", description="What verifies an annotation: submitted, ground_truth or agreement:N."
@@ -87,7 +93,9 @@ class ProjectSettings(BaseModel):
         0.2, ge=0, le=1, description="How much F1 a candidate may lose of one label, where that is beyond chance."
     )
     gate_recall_floors: dict[str, float] = Field(
-        {}, description="Recall that a candidate must reach, by label, e.g. SSN:0.9,IBAN:0.8."
+        {},
+        description="Recall that a candidate must reach, by label, e.g. SSN:0.9,IBAN:0.8.",
+        examples=[{"SSN": 0.9, "IBAN": 0.8}],
     )
     gate_min_label_support: int = Field(
         10, ge=1, description="Test spans of a label below which its recall floor and its loss are not looked at."

@@ -78,7 +78,10 @@ class AbTest(BaseModel):
     wanted_texts: int = Field(description="Texts that each version wants.", examples=[30])
     live: ArmFigures = Field(description="The live version.")
     challenger: ArmFigures = Field(description="The challenger.")
-    contrasts: dict[str, Contrast] = Field(description="acceptance_rate, edits_per_text and f1; empty without answers.")
+    contrasts: dict[str, Contrast] = Field(
+        description="acceptance_rate, edits_per_text and f1; empty without answers.",
+        examples=[{"f1": {"difference": 0.05, "p_value": 0.03}}],
+    )
     passed: bool = Field(
         description="Whether the challenger has enough texts and is not worse beyond chance.", examples=[False]
     )

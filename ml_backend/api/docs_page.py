@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from config.errors import ConfigurationError, NotFound
+from ml_backend.api.examples import add_examples
 
 PAGE = "/api/docs/"
 SCHEMA = f"{PAGE}openapi.json"
@@ -58,7 +59,7 @@ async def page() -> Response:
 @routes.get(SCHEMA)
 async def schema(request: Request) -> Response:
     """The OpenAPI document."""
-    return JSONResponse(request.app.openapi(), headers=HEADERS)
+    return JSONResponse(add_examples(request.app.openapi()), headers=HEADERS)
 
 
 @routes.get(f"{PAGE}{{name}}")

@@ -17,6 +17,8 @@ from config.errors import Conflict
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
+    EXAMPLE_ENTITIES,
+    EXAMPLE_ENTITY,
     EXAMPLE_ID,
     EXAMPLE_TEXT,
     EXAMPLE_TIME,
@@ -82,11 +84,14 @@ class FeedbackRequest(RequestBody):
     )
     result_id: RowId | None = Field(None, description="The result that the feedback is about.", examples=[EXAMPLE_ID])
     entities: Annotated[list[EntityIn], Field(max_length=MOST_ENTITIES)] | None = Field(
-        None, description="What was shown, as classify answered it; may be left out with a `result_id`."
+        None,
+        description="What was shown, as classify answered it; may be left out with a `result_id`.",
+        examples=[[EXAMPLE_ENTITY]],
     )
     corrected_entities: Annotated[list[EntityIn], Field(max_length=MOST_ENTITIES)] | None = Field(
         None,
         description="The full set of right entities; needed where `is_correct` is false. [] says there is none.",
+        examples=[EXAMPLE_ENTITIES],
     )
     notes: Annotated[Storable, Field(max_length=10_000)] = Field(
         "", description="A remark for whoever reviews it.", examples=["Missed the SSN"]

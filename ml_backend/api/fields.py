@@ -18,6 +18,10 @@ MOST_ENTITIES = 5_000
 EXAMPLE_ID = "0b7c2c0e-6a55-4c0e-9e0c-3f5f3c1f7a52"
 EXAMPLE_TEXT = "John Smith's SSN is 536-22-8726"
 EXAMPLE_ENTITY = {"text": "John Smith", "start": 0, "end": 10, "label": "PII", "sublabel": "PERSON"}
+EXAMPLE_ENTITIES = [
+    EXAMPLE_ENTITY,
+    {"text": "536-22-8726", "start": 20, "end": 31, "label": "PII", "sublabel": "SSN"},
+]
 EXAMPLE_TIME = "2026-01-31T12:00:00Z"
 EXAMPLE_VERSION = "spanloop-v3"
 

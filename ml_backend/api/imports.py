@@ -81,7 +81,7 @@ class ImportRequest(RequestBody):
     """What is to be imported: `rows`, or a file by `format` and `content` or `content_base64`."""
 
     rows: Annotated[list[RowIn], Field(min_length=1, max_length=MOST_ROWS)] | None = Field(
-        None, description="Texts with their spans."
+        None, description="Texts with their spans.", examples=[[{"text": EXAMPLE_TEXT, "spans": [EXAMPLE_ENTITY]}]]
     )
     format: FormatName | None = Field(
         None, description="What the file is, as its suffix says it; docs/formats.md describes each.", examples=["csv"]

@@ -91,7 +91,9 @@ class SettingsChanges(ProjectSettings):
 class SettingsRequest(RequestBody):
     """What to change of a project."""
 
-    settings: SettingsChanges = Field(description="Settings to change; docs/settings.md describes them.")
+    settings: SettingsChanges = Field(
+        description="Settings to change; docs/settings.md describes them.", examples=[{"retrain_after": 100}]
+    )
 
 
 @routes.get("/projects/", responses=responses())

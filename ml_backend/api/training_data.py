@@ -13,6 +13,7 @@ from config.errors import Conflict
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
+    EXAMPLE_ENTITIES,
     EXAMPLE_ID,
     EXAMPLE_TEXT,
     EXAMPLE_TIME,
@@ -70,7 +71,9 @@ class ExampleRequest(RequestBody):
     """A training example to add."""
 
     text: DocumentText
-    entities: GivenEntities = Field(description="The full set of right entities; [] says there is none.")
+    entities: GivenEntities = Field(
+        description="The full set of right entities; [] says there is none.", examples=[EXAMPLE_ENTITIES]
+    )
     classification_type: GivenType | None = Field(
         None,
         description="What type of text it is; left out, it is the group that most of its entities belong to.",
@@ -88,7 +91,9 @@ class ExampleRequest(RequestBody):
 class ExampleChanges(RequestBody):
     """What to change of a training example; what is left out stays."""
 
-    entities: GivenEntities | None = Field(None, description="The full set of right entities.")
+    entities: GivenEntities | None = Field(
+        None, description="The full set of right entities.", examples=[EXAMPLE_ENTITIES]
+    )
     classification_type: GivenType | None = Field(
         None, description="What type of text it is; empty lets it follow from the entities again.", examples=["PII"]
     )
