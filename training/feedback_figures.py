@@ -88,8 +88,8 @@ class FeedbackFigures:
 def read_feedback_figures(uow: UnitOfWork, project_id: int, *, today: date) -> FeedbackFigures:
     """The project's feedback in figures; `days` are those of the last 30 (UTC) that had feedback, oldest first.
 
-    `pending` waits to be trained on: it stands on train texts and no run has taken it in. `evaluation` stands on dev
-    and test texts, which never train.
+    `pending` waits to be trained on: it stands on train texts and no run has taken it in. `incorporated` is what a run
+    has taken in, on texts of any part. `evaluation` stands on dev and test texts, taken in or not.
     """
     since = (today - timedelta(days=DAYS - 1)).isoformat()
     states = uow.tallies.sum_labels(project_id, TallyName.FEEDBACK)

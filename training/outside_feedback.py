@@ -66,7 +66,7 @@ class TakenFeedback:
 
     @property
     def will_be_used_for_training(self) -> bool:
-        """Whether the text trains once it is verified: dev and test texts never do, nor those set aside (rule 6)."""
+        """Whether the text is of the train part; dev texts only join the last passes, test texts never train."""
         return self.part is Part.TRAIN
 
 

@@ -38,7 +38,7 @@ _DIGIT = re.compile(r"\d")
 
 
 class Part(StrEnum):
-    """What a text may be used for: to train, to steer training, to judge a model, or nothing at all."""
+    """What a text may be used for: to train, to steer training and join its end, to judge a model, or nothing."""
 
     TRAIN = "train"
     DEV = "dev"

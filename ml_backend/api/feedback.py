@@ -24,6 +24,8 @@ from ml_backend.api.fields import (
     EXAMPLE_TIME,
     EXAMPLE_VERSION,
     MOST_ENTITIES,
+    PART_USE,
+    WILL_TRAIN,
     DocumentText,
     Entity,
     EntityIn,
@@ -105,11 +107,7 @@ class FeedbackTaken(BaseModel):
     id: str = Field(description="Id of the feedback.", examples=[EXAMPLE_ID])
     status: Literal["created"] = Field(description="Always `created`.", examples=["created"])
     message: str = Field(description="The same, for a person.", examples=["Feedback recorded successfully"])
-    will_be_used_for_training: bool = Field(
-        description="What verification in Label Studio will bring: true for a text of the train part; dev and test "
-        "texts measure models and never train.",
-        examples=[True],
-    )
+    will_be_used_for_training: bool = Field(description=WILL_TRAIN, examples=[True])
     result_id: str = Field(description="The result that the feedback is about.", examples=[EXAMPLE_ID])
     training_data_id: str = Field(description="The unverified training example that it became.", examples=[EXAMPLE_ID])
     warnings: list[RequestWarning] = Field(
@@ -138,14 +136,18 @@ class Feedback(BaseModel):
     corrected_entities: list[Entity] = Field(description="What is right.")
     feedback_notes: str = Field(description="The remark that came with it.", examples=["Missed the SSN"])
     created_at: datetime = Field(description="When it was given, in UTC.", examples=[EXAMPLE_TIME])
-    incorporated_in_training: bool = Field(description="Whether a training run has taken it in.", examples=[False])
+    incorporated_in_training: bool = Field(
+        description="Whether a training run has taken its verified text in, whatever the text's part: to train, to "
+        "steer, or to judge.",
+        examples=[False],
+    )
     user: User | None = Field(description="Who gave it; null where nobody is known.")
     result_id: str | None = Field(description="The result that it is about, if any.", examples=[EXAMPLE_ID])
     model_version: str | None = Field(
         description="The version whose result it is about; null where it is not known.", examples=[EXAMPLE_VERSION]
     )
     part: Literal["train", "dev", "test", "set_aside"] = Field(
-        description="What the text may be used for: to train, to steer training, to judge models, or nothing.",
+        description=PART_USE,
         examples=["train"],
     )
     annotation_id: int | None = Field(

@@ -83,9 +83,15 @@ class FeedbackStatistics(BaseModel):
     pending_training_samples: int = Field(
         description="Feedback on texts of the train part that no run has taken in yet.", examples=[30]
     )
-    incorporated_samples: int = Field(description="Feedback that a run has taken in.", examples=[20])
+    incorporated_samples: int = Field(
+        description="Feedback that a run has taken in, on texts of any part, as `feedback/list/?incorporated=true` "
+        "lists it.",
+        examples=[20],
+    )
     evaluation_samples: int = Field(
-        description="Feedback on dev and test texts, which measure models and are never pending.", examples=[12]
+        description="Feedback on dev and test texts, which is never pending; what a run has taken in of it counts "
+        "among the incorporated too.",
+        examples=[12],
     )
     feedback_by_day: list[DayFigures] = Field(
         description="The days of the last 30 (UTC) that had feedback, oldest first."

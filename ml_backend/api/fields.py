@@ -13,6 +13,13 @@ from training.entities import GivenEntity, Remark
 from training.spans import find_text_fault
 from training.taxonomy import Taxonomy
 
+WILL_TRAIN = (
+    "What verification brings: true for a text of the train part. It is false for the others: dev texts steer training "
+    "and join its last passes, test texts never train, nor do those set aside."
+)
+PART_USE = (
+    "What the text may be used for: to train, to steer training and join its last passes, to judge models, or nothing."
+)
 LARGEST_INTEGER = 2**53 - 1
 MOST_ENTITIES = 5_000
 EXAMPLE_ID = "0b7c2c0e-6a55-4c0e-9e0c-3f5f3c1f7a52"

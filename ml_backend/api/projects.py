@@ -42,8 +42,8 @@ class Counts(BaseModel):
     verified: int = Field(description="Verified training examples.", examples=[300])
     unverified: int = Field(description="Training examples that wait for an annotator.", examples=[12])
     newly_verified: int = Field(description="Verified ones that no run has taken in yet.", examples=[30])
-    train: int = Field(description="Verified ones that train.", examples=[200])
-    dev: int = Field(description="Verified ones that steer training.", examples=[40])
+    train: int = Field(description="Verified ones of the train part.", examples=[200])
+    dev: int = Field(description="Verified ones that steer training and join its last passes.", examples=[40])
     test: int = Field(description="Verified ones that judge models.", examples=[60])
     set_aside: int = Field(
         description="Verified ones that stand aside, since they are too like texts of two parts.", examples=[0]

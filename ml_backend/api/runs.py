@@ -51,8 +51,12 @@ class Run(BaseModel):
     promote: bool = Field(description="Whether its model goes live by itself if it passes its gate.", examples=[False])
     cancel_requested: bool = Field(description="Whether somebody wants it to stop.", examples=[False])
     progress: Progress = Field(description="How far it is.")
-    train_texts: int | None = Field(description="Texts it trained on; null before.", examples=[80])
-    dev_texts: int | None = Field(description="Texts that steered it; null before.", examples=[15])
+    train_texts: int | None = Field(
+        description="Texts of the train part, for all its passes; null before.", examples=[80]
+    )
+    dev_texts: int | None = Field(
+        description="Texts that steered it and joined its last passes; null before.", examples=[15]
+    )
     test_texts: int | None = Field(description="Texts that judged its model; null before.", examples=[20])
     training_seconds: float | None = Field(description="How long it trained, in seconds; null before.", examples=[18.2])
     f1_score: float | None = Field(description="F1 of its model, 0 to 1; null without one.", examples=[0.93])

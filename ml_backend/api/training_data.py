@@ -18,7 +18,9 @@ from ml_backend.api.fields import (
     EXAMPLE_TEXT,
     EXAMPLE_TIME,
     MOST_ENTITIES,
+    PART_USE,
     UUID_PATTERN,
+    WILL_TRAIN,
     DocumentText,
     Entity,
     EntityIn,
@@ -103,7 +105,7 @@ class ExampleChanges(RequestBody):
 
 
 class TrainingExample(BaseModel):
-    """A text with its entities. Only a verified one trains, and only in the train part."""
+    """A text with its entities. Nothing trains before it is verified."""
 
     id: str = Field(description="Id of the training example.", examples=[EXAMPLE_ID])
     project: int = Field(description="Id of the project.", examples=[1])
@@ -118,13 +120,15 @@ class TrainingExample(BaseModel):
         description="Since when, in UTC; null while it is not verified.", examples=[EXAMPLE_TIME]
     )
     part: PartName = Field(
-        description="What the text may be used for: to train, to steer training, to judge models, or nothing.",
+        description=PART_USE,
         examples=["train"],
     )
-    will_be_used_for_training: bool = Field(
-        description="Whether it trains once it is verified: true in the train part.", examples=[True]
+    will_be_used_for_training: bool = Field(description=WILL_TRAIN, examples=[True])
+    usage_count: int = Field(
+        description="How many runs trained on it as a text of the train part; those that took it in as a dev or test "
+        "text do not count.",
+        examples=[0],
     )
-    usage_count: int = Field(description="How many runs trained on it.", examples=[0])
     annotation_id: int | None = Field(
         description="The annotation in Label Studio that says what holds; null without one.", examples=[17]
     )

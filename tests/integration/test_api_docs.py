@@ -164,6 +164,15 @@ def test_api_docs_examples_are_those_of_a_person(sqlite_api: Api) -> None:
     assert example("ImportRequest", "rows") == [{"text": EXAMPLE_TEXT, "spans": shown}]
 
 
+def test_api_docs_say_which_texts_train(sqlite_api: Api) -> None:
+    """No text promises that dev texts never train: they join the last passes of a run."""
+    schemas = sqlite_api.client.get(SCHEMA).json()["components"]["schemas"]
+    for name in ("FeedbackTaken", "TrainingExample"):
+        said = schemas[name]["properties"]["will_be_used_for_training"]["description"]
+        assert "dev texts steer training and join its last passes, test texts never train" in said, name
+    assert "dev texts steer training and join its last passes; test texts never train" in " ".join(DOCS.split())
+
+
 def test_api_docs_lists_come_in_pages(sqlite_api: Api) -> None:
     """Every list takes limit and offset, and answers which page it is and where those beside it are."""
     document = sqlite_api.client.get(SCHEMA).json()

@@ -316,6 +316,19 @@ def test_api_feedback_stats_say_what_the_contract_shows(api: Api) -> None:
     assert (labels["SSN"]["shown"], labels["SSN"]["wanted"], labels["SSN"]["recall"]) == (0, 1, 0.0)
 
 
+def test_api_feedback_stats_count_what_a_run_took_in_whatever_its_part(api: Api) -> None:
+    """What was taken in is what the list shows as such; on dev and test texts it counts under evaluation too."""
+    submit_some(api)
+    before = api.get("feedback/stats/").json()
+    with api.store.write() as uow:
+        uow.feedback.mark_incorporated(1, [row.text_id for row in uow.feedback.of_project(1)])
+        uow.commit()
+    figures = api.get("feedback/stats/").json()
+    assert figures["incorporated_samples"] == figures["total_feedback"] == 7
+    assert figures["incorporated_samples"] == api.get("feedback/list/?incorporated=true").json()["count"]
+    assert (figures["pending_training_samples"], figures["evaluation_samples"]) == (0, before["evaluation_samples"])
+
+
 def test_api_feedback_stats_show_thirty_days(api: Api) -> None:
     """Feedback of the 30th day back counts among the days, older feedback only in the totals."""
     ids = submit_some(api, 3)
