@@ -160,7 +160,7 @@ class ExampleQuery(PageQuery):
         None, description="Only verified (true) or unverified (false).", examples=[True]
     )
     classification_type: QueryName | None = Field(
-        None, description="Only those of this type, or with an entity of this group.", examples=["PII"]
+        None, description="Only those of this type, or with an entity of this group, in any case.", examples=["PII"]
     )
     source: SourceName | None = Field(None, description="Only those that came from there.", examples=["manual"])
 

@@ -105,6 +105,14 @@ def test_api_training_data_filters(api: Api) -> None:
     assert listed("classification_type=PII&source=user_feedback") == [said]
     assert listed("classification_type=LETTER&verified=false") == [person]
     assert listed("classification_type=PLACE") == []
+    assert listed("classification_type=letter") == [person]
+    # Types are free text, so that one may be spelt in several ways, and a text may be of two of them.
+    api.patch(f"training-data/{person}/", {"classification_type": "pii"})
+    assert listed("classification_type=pii") == listed("classification_type=PII") == [said, person, both]
+    assert listed("classification_type=Pii&source=manual") == [person, both]
+    assert [
+        row["id"] for row in api.get("training-data/?classification_type=pII&limit=1&offset=1").json()["results"]
+    ] == [person]
     assert listed("source=imported") == []
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, not_, select
+from sqlalchemy import ColumnElement, Select, func, not_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from training.store.counting import INCORPORATED, ON_PROPOSAL, PENDING, VERDICTS
@@ -42,7 +42,7 @@ class FeedbackLine:
 
 @dataclass(frozen=True, slots=True)
 class ExampleFilter:
-    """Which examples; None leaves a column open. `group` matches the stored type and every span's group."""
+    """Which examples; None leaves a column open. `group`, in any case, matches the type and every span's group."""
 
     verified: bool | None = None
     source: str | None = None
@@ -96,13 +96,18 @@ def list_feedback(
 
 def count_examples(uow: UnitOfWork, project_id: int, wanted: ExampleFilter) -> int:
     """How many examples the filter lets through."""
+    spellings = _find_spellings(uow, project_id, wanted.group)
+    if len(spellings) > 1:
+        # An example may be of several of them, so that their counts do not add up.
+        query, _ = _select_examples(project_id, wanted, spellings)
+        return uow.session.scalar(select(func.count()).select_from(query.subquery())) or 0
     total = 0
     for (key, group), count in uow.tallies.read(project_id, TallyName.EXAMPLE).items():
         verified, _, source = key.partition(".")
         fits = (
             (wanted.verified is None or (verified == "verified") == wanted.verified)
             and wanted.source in (None, source)
-            and group == (wanted.group or "")
+            and group in spellings
         )
         total += count if fits else 0
     return total
@@ -112,21 +117,37 @@ def list_examples(
     uow: UnitOfWork, project_id: int, wanted: ExampleFilter, *, count: int, limit: int, offset: int
 ) -> list[ExampleLine]:
     """A page of the project's examples; `count` is how many the filter lets through."""
+    query, order = _select_examples(project_id, wanted, _find_spellings(uow, project_id, wanted.group))
+    ids = _page_of_ids(uow.session, query, order, count=count, limit=limit, offset=offset)
+    return _read_examples(uow.session, TrainingDataset.id.in_(ids), ids)
+
+
+def _find_spellings(uow: UnitOfWork, project_id: int, group: str | None) -> list[str]:
+    """How examples spell the group, whatever the case; without one the empty string, which counts them all."""
+    names = {name for _, name in uow.tallies.read(project_id, TallyName.EXAMPLE)}
+    return sorted(name for name in names if name.casefold() == (group or "").casefold())
+
+
+def _select_examples(
+    project_id: int, wanted: ExampleFilter, spellings: Sequence[str]
+) -> tuple[Select[str], tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]]]:
+    """The ids of the examples that the filter lets through, each once, and the columns that order them."""
     row = TrainingDataset
     query, order = select(row.id).where(row.project_id == project_id), (row.created_at, row.id)
     if wanted.group is not None:
-        query = select(ExampleGroup.example_id).where(
-            ExampleGroup.project_id == project_id, ExampleGroup.name == wanted.group
-        )
         order = (ExampleGroup.created_at, ExampleGroup.example_id)
+        query = select(ExampleGroup.example_id).where(
+            ExampleGroup.project_id == project_id, ExampleGroup.name.in_(spellings)
+        )
+        if len(spellings) > 1:
+            query = query.group_by(*order)
         if wanted.verified is not None or wanted.source is not None:
             query = query.join(row, ExampleGroup.example_id == row.id)
     if wanted.verified is not None:
         query = query.where(row.verified == wanted.verified)
     if wanted.source is not None:
         query = query.where(row.source == wanted.source)
-    ids = _page_of_ids(uow.session, query, order, count=count, limit=limit, offset=offset)
-    return _read_examples(uow.session, row.id.in_(ids), ids)
+    return query, order
 
 
 def find_example(uow: UnitOfWork, example_id: str) -> ExampleLine | None:
