@@ -145,7 +145,8 @@ class _Import:
         with store.read() as uow:
             self._project = uow.projects.get(project_id)
         self._taxonomy = Taxonomy.from_json(self._project.taxonomy)
-        self._seen: set[str] = set()
+        # Where each text stands first, and the hash of its spans there.
+        self._first: dict[str, tuple[int, int]] = {}
         self.report = ImportReport()
 
     def sort_out(self, rows: Iterable[Row | RejectedRow]) -> Iterator[_Batch]:
@@ -182,8 +183,12 @@ class _Import:
         found = _Batch([], [], batch[-1].line if batch else 0)
         for row in batch:
             text_hash = hashes[row.line]
-            again = text_hash in self._seen
-            self._seen.add(text_hash)
+            line, spans = self._first.setdefault(text_hash, (row.line, hash(row.spans)))
+            again = line != row.line
+            if again and row.spans is not None and hash(row.spans) != spans:
+                reason = f"repeats the text of row {line} with other spans; those of row {line} are taken"
+                self._reject(RejectedRow(row.line, reason, row.text[:LONGEST_VALUE]))
+                continue
             if text_hash not in known and not again:
                 found.new.append(row)
                 continue

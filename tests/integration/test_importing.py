@@ -72,6 +72,21 @@ def test_importing_leaves_out_what_is_there(loop: Loop) -> None:
     assert len(loop.fake.tasks) == 2
 
 
+def test_importing_lists_a_text_that_comes_again_with_other_spans(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first row's spans are taken; one with others is rejected by its line, in whatever batch, now and again."""
+    monkeypatch.setattr("sync.importing.BATCH", 2)
+    turin = span_of(TEXT, "Turin", "CITY")
+    rows = [PROPOSED, PLAIN, Row(3, TEXT, (turin,)), Row(4, TEXT, (ADA,)), Row(5, TEXT), Row(6, PLAIN.text, ())]
+    first = bring_in(loop, rows)
+    assert figures(first) == (2, 1, 0, 2, 2)
+    assert [(row.line, row.reason, row.value) for row in first.rejected] == [
+        (line, f"repeats the text of row {of} with other spans; those of row {of} are taken", text)
+        for line, of, text in ((3, 1, TEXT), (6, 2, PLAIN.text))
+    ]
+    assert figures(bring_in(loop, rows)) == (0, 0, 0, 4, 2)
+    assert parse_spans(task_of(loop, TEXT).proposal or []) == (ADA,)
+
+
 def test_importing_leaves_out_tasks_that_the_store_had_not_heard_of(loop: Loop) -> None:
     """A task whose webhook was lost is found before the import, so that its text does not go in twice."""
     loop.add_task(TEXT)
