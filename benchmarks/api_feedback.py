@@ -1,4 +1,4 @@
-"""`POST feedback/` under a steady load: `python benchmarks/api_feedback.py --rate 50 --database postgresql`.
+"""`POST feedback/` under a steady load: `python -m benchmarks.api_feedback --rate 50 --database postgresql`.
 
 The load is open: each request has its time, whether or not earlier ones were answered, and its latency counts from
 that time on.

@@ -1,6 +1,6 @@
 """How fast verified examples are exported, and in how much memory.
 
-Makes a store of its own in a temporary folder: `python benchmarks/export_rows.py --rows 1000000`. Each format is
+Makes a store of its own in a temporary folder: `python -m benchmarks.export_rows --rows 1000000`. Each format is
 exported by a process of its own, whose memory is what the table shows.
 """
 

@@ -1,4 +1,4 @@
-"""The figures of the loop: `python benchmarks/loop_figures.py` starts the whole system and prints them as a table."""
+"""The figures of the loop: `python -m benchmarks.loop_figures` starts the whole system and prints them as a table."""
 
 from __future__ import annotations
 
