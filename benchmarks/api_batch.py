@@ -22,8 +22,8 @@ from benchmarks.api_server import (
     serve_api,
     write,
 )
-from training.demo_texts import generate
-from training.run import open_version
+from training.demo.texts import generate
+from training.runs.run import open_version
 
 ROUNDS = 5
 

@@ -31,7 +31,7 @@ from benchmarks.api_server import (
     write,
 )
 from tests.live.redis import run_redis
-from training.demo_texts import generate
+from training.demo.texts import generate
 
 CLIENTS = 16
 WARM_UP = 100

@@ -5,7 +5,7 @@
 Without --train the base model is looked at, as version 0 serves it; with it a version is trained on the first --texts
 texts of that file. Of the test file so many texts are drawn for fitting, and the others are measured; the mean over
 --draws drawings goes to standard output, for the default curve, Platt scaling (logistic regression on the log-odds) and
-the curve of training/calibration.py.
+the curve of training/prediction/calibration.py.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.training_and_prediction import read_examples
-from training.calibration import Curve, calibration_error, fit_curve
-from training.compose import Evidence, choose
-from training.pipeline import Pipeline, base_spec, known_names, load_pipeline
-from training.scoring import DEFAULT_SPAN, DEFAULT_TASK, Calibration, log_odds, task_log_odds
-from training.trainer import Example, TrainingPlan, train_pipeline
+from training.learning.trainer import Example, TrainingPlan, train_pipeline
+from training.prediction.calibration import Curve, calibration_error, fit_curve
+from training.prediction.compose import Evidence, choose
+from training.prediction.pipeline import Pipeline, base_spec, known_names, load_pipeline
+from training.prediction.scoring import DEFAULT_SPAN, DEFAULT_TASK, Calibration, log_odds, task_log_odds
 
 Cases = tuple[list[float], list[bool]]
 Fit = Callable[[Cases, Curve], Curve]

@@ -22,10 +22,10 @@ from typing import Any
 
 from benchmarks.recipes import cut_parts, f1_of
 from benchmarks.training_and_prediction import read_examples
-from training.base import labels_of, load_base
-from training.pipeline import Pipeline, load_pipeline
-from training.run_report import measure_agreement
-from training.trainer import Example, TrainingPlan, train_pipeline
+from training.learning.trainer import Example, TrainingPlan, train_pipeline
+from training.prediction.base import labels_of, load_base
+from training.prediction.pipeline import Pipeline, load_pipeline
+from training.runs.run_report import measure_agreement
 
 WAYS = ("without", "annotated", "all")
 """No rehearsal, rehearsal on the annotated texts, or on these and on as many that nobody has annotated."""

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.training_and_prediction import read_examples
-from training.pipeline import load_pipeline
-from training.resample import Counts, compare_counts, count_texts
-from training.trainer import Example, TrainingPlan, train_pipeline
+from training.learning.trainer import Example, TrainingPlan, train_pipeline
+from training.metrics.resample import Counts, compare_counts, count_texts
+from training.prediction.pipeline import load_pipeline
 
 CHOICES = [(0.0, 0.5), (0.0, 0.8), (0.0, 0.95), (0.02, 0.5), (0.02, 0.8), (0.02, 0.95), (0.05, 0.8), (0.05, 0.95)]
 BINS = (-1.0, -0.05, -0.02, 0.0, 0.02, 0.05, 1.0)

@@ -15,9 +15,9 @@ from benchmarks.refresh import LABELS, go_live, say
 from tests.live.label_studio import MISSING, find_label_studio
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem, run_system
-from training.demo_texts import generate
+from training.demo.texts import generate
+from training.honest_slice import in_slice
 from training.policy import parse_settings
-from training.queue_order import in_slice
 from training.spans import hash_text
 from training.splits import Part
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.formats.read import read_rows
 from training.formats.rows import Row
-from training.label_errors import AuditedText, Doubt, DoubtKind, find_doubts
+from training.quality.label_errors import AuditedText, Doubt, DoubtKind, find_doubts
 from training.spans import Span
 
 Wrong = set[tuple[int, Span]]

@@ -31,7 +31,7 @@ from benchmarks.loop_measures import (
 from tests.live.label_studio import MISSING, find_label_studio
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem, run_system
-from training.demo_texts import generate
+from training.demo.texts import generate
 from training.taxonomy import load_taxonomy
 
 MEASURES = ("predict", "run", "webhook", "page")

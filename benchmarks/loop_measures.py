@@ -20,9 +20,9 @@ import psutil
 
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem, wait_for
-from training.demo_texts import generate
-from training.registry import open_version
+from training.demo.texts import generate
 from training.store.tables.runs import RunStatus, TrainingBatch
+from training.versions.registry import open_version
 
 PAYLOAD = Path(__file__).parents[1] / "tests" / "payloads" / "annotation_created.json"
 MEGABYTE = 1024 * 1024

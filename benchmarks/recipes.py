@@ -33,11 +33,11 @@ from spacy.util import fix_random_seed, load_config, minibatch
 from thinc.api import use_ops
 
 from benchmarks.training_and_prediction import read_examples
-from training.base import BLANK, fast_ops, find_base, find_recognizer, needed_components
-from training.evaluate import score_spans
-from training.pipeline import Pipeline, PipelineSpec, load_pipeline
-from training.tokenizers import measure_fit
-from training.trainer import Example, TrainingPlan, train_pipeline
+from training.learning.tokenizers import measure_fit
+from training.learning.trainer import Example, TrainingPlan, train_pipeline
+from training.metrics.evaluate import score_spans
+from training.prediction.base import BLANK, fast_ops, find_base, find_recognizer, needed_components
+from training.prediction.pipeline import Pipeline, PipelineSpec, load_pipeline
 
 ITERATIONS, BATCH, DROP = 30, 8, 0.5
 PLAIN = ("plain", "plain-blank", "plain-fast", "plain-blank-fast")

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from ml_backend.projects import default_base
-from training.clusters import find_centres, nearest, vectorize
 from training.formats.read import read_rows
 from training.formats.rows import Row
-from training.pipeline import base_spec, load_pipeline
-from training.queue_order import CLUSTERS, Place, Waiting, order_queue
+from training.prediction.pipeline import base_spec, load_pipeline
+from training.queue.clusters import find_centres, nearest, vectorize
+from training.queue.order import CLUSTERS, Place, Waiting, order_queue
 from training.spans import hash_text
 from training.splits import SAME, Part, band_keys, sign, similarity
 from training.taxonomy import load_taxonomy, taxonomy_of

@@ -31,12 +31,12 @@ from ml_backend.projects import connection_of
 from tests.live.label_studio import MISSING, find_label_studio
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem, run_system, wait_for
-from training.demo_texts import generate
-from training.registry import activate
+from training.demo.texts import generate
 from training.spans import hash_text
 from training.store.tables.annotations import PushedPrediction
 from training.store.tables.models import MLModel
 from training.store.tables.texts import Task, TextRow
+from training.versions.registry import activate
 
 CHUNK = 1000
 DISTINCT = 2000

@@ -23,12 +23,12 @@ from typing import Any
 
 import spacy
 
-from training.base import find_base, load_base, needed_components
-from training.calibration import calibration_error
-from training.evaluate import score_spans
-from training.pipeline import Pipeline, base_spec, known_names, load_pipeline
+from training.learning.trainer import Example, Progress, TrainingPlan, train_pipeline
+from training.metrics.evaluate import score_spans
+from training.prediction.base import find_base, load_base, needed_components
+from training.prediction.calibration import calibration_error
+from training.prediction.pipeline import Pipeline, base_spec, known_names, load_pipeline
 from training.spans import Prediction, parse_spans
-from training.trainer import Example, Progress, TrainingPlan, train_pipeline
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

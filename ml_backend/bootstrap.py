@@ -14,10 +14,10 @@ from config.settings import Settings, load_settings
 from ml_backend.group_commit import GroupCommit
 from ml_backend.queues import Doorbell, open_redis
 from sync.client import LabelStudio
-from training.artefacts import ArtefactStore
-from training.run import Workshop
+from training.runs.run import Workshop
 from training.store.database import open_engine, sqlite_file
 from training.store.unit_of_work import Store
+from training.versions.artefacts import ArtefactStore
 
 
 def utc_now() -> datetime:

@@ -6,13 +6,13 @@ from config.errors import ModelUnavailable
 from config.log import get_logger
 from ml_backend.bootstrap import Services, utc_now
 from sync.exchange import exchange_predictions
-from training import registry
-from training.ab_testing import ChallengeState, conclude, end_test, find_exchanges
-from training.registry import open_version
 from training.spans import Prediction, with_finite_scores
 from training.store.tables.ab_tests import AbTest, ChallengeMode, ShadowPrediction
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import UnitOfWork
+from training.versions import registry
+from training.versions.ab_testing import ChallengeState, conclude, end_test, find_exchanges
+from training.versions.registry import open_version
 
 log = get_logger(__name__)
 AT_A_TIME = 200

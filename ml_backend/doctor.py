@@ -14,12 +14,12 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.jobs import CHALLENGE, CHALLENGE_EVERY
 from ml_backend.projects import connection_of
 from sync.checkup import Finding, Level, check_label_studio, check_project
-from training.artefacts import ArtefactStore
 from training.store.database import describe_failure
 from training.store.migrate import pending_revision
 from training.store.tables.inbox import EventStatus
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
+from training.versions.artefacts import ArtefactStore
 
 LEAST_FREE_BYTES = 1_000_000_000
 LATE_EVENT = timedelta(minutes=2)

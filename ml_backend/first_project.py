@@ -10,7 +10,7 @@ from config.settings import Settings
 from ml_backend import jobs, projects
 from ml_backend.bootstrap import Services, utc_now
 from sync.importing import import_rows
-from training.demo_texts import DemoText, generate
+from training.demo.texts import DemoText, generate
 from training.formats.rows import Row
 from training.policy import parse_settings
 from training.taxonomy import load_taxonomy

@@ -27,9 +27,9 @@ from sync.proposing import show_proposals
 from sync.push import drop_old_predictions
 from sync.reconcile import reconcile as reconcile_project
 from training.policy import parse_settings
-from training.quality import mark_new_labels
-from training.retraining import request_due_run
-from training.run import (
+from training.quality.assess import mark_new_labels
+from training.runs.retraining import request_due_run
+from training.runs.run import (
     clear_remains,
     execute_run,
     fail_run,

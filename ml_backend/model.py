@@ -11,7 +11,7 @@ from config.log import get_logger
 from ml_backend.model_slot import LoadedModel
 from sync.convert import to_regions
 from sync.labelling import LabellingConfig, text_of
-from training.proposals import propose
+from training.examples.proposals import propose
 from training.spans import Prediction, with_finite_scores
 
 log = get_logger(__name__)

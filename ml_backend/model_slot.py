@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from config.errors import ModelUnavailable, SpanloopError
 from config.log import get_logger
-from training.artefacts import ArtefactStore
-from training.pipeline import Pipeline
-from training.registry import open_version
+from training.prediction.pipeline import Pipeline
 from training.spans import Prediction
 from training.store.database import StoreFault
 from training.store.tables.ab_tests import ChallengeMode
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
+from training.versions.artefacts import ArtefactStore
+from training.versions.registry import open_version
 
 log = get_logger(__name__)
 TRIAL_TEXTS = ("", "Ms Ada Byron, 12 High Street, called on 1 May.")

@@ -10,12 +10,12 @@ from ml_backend.bootstrap import Services, utc_now
 from sync.client import LabelStudio
 from sync.setup import Connection, Plan, adopt_project, create_project, ensure_project, set_annotators
 from training import project_settings
-from training.pipeline import base_labels, base_spec
 from training.policy import ProjectSettings, parse_settings
-from training.registry import register_base
+from training.prediction.pipeline import base_labels, base_spec
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Taxonomy
+from training.versions.registry import register_base
 
 ENGLISH_BASE = "en_core_web_sm"
 HOW_TO_LABEL = 'Label here, by the button "Label All Tasks"'

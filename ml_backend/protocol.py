@@ -25,8 +25,8 @@ from ml_backend.model_slot import ModelSlots
 from ml_backend.queues import QueueName
 from sync.labelling import parse_config
 from sync.receive import receive
-from training.ab_testing import speaker_of
-from training.arms import Arm
+from training.versions.ab_testing import speaker_of
+from training.versions.arms import Arm
 
 log = get_logger(__name__)
 _ringing = threading.Lock()

@@ -12,11 +12,11 @@ from uuid import uuid4
 from ml_backend.bootstrap import Services, utc_now
 from ml_backend.projects import connection_of
 from sync.push import flip, push_predictions
-from training.pipeline import Pipeline
-from training.queue_order import Place
-from training.registry import open_version
-from training.rescoring import Rescoring
+from training.prediction.pipeline import Pipeline
+from training.queue.order import Place
+from training.queue.rescoring import Rescoring
 from training.store.tables.models import MLModel
+from training.versions.registry import open_version
 
 Item = TypeVar("Item")
 

@@ -34,7 +34,7 @@ from sync.events import (
 )
 from sync.mirror import Gathered, Gatherer, record, record_project
 from sync.reconcile import reconcile
-from training.intake import record_deletions, record_task_deletions
+from training.examples.intake import record_deletions, record_task_deletions
 from training.store.tables.inbox import Event as InboxEvent
 from training.store.tables.inbox import EventStatus
 from training.store.tables.projects import Project

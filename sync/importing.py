@@ -17,8 +17,8 @@ from sync.client import LabelStudio
 from sync.reconcile import reconcile
 from sync.task_making import TaskMaker, find_announced
 from sync.verifying import verify_text
+from training.examples.proposals import record_proposal
 from training.formats.rows import LONGEST_VALUE, RejectedRow, Row
-from training.proposals import record_proposal
 from training.spans import Span, find_problems, hash_text
 from training.store.tables.examples import Source
 from training.store.tables.models import MLModel

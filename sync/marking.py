@@ -8,8 +8,8 @@ from datetime import datetime
 from config.log import get_logger
 from sync.client import LabelStudio
 from sync.records import StoredTask
-from training.intake import record_task_deletions
-from training.marks import FIELD
+from training.examples.intake import record_task_deletions
+from training.examples.marks import FIELD
 from training.store.unit_of_work import Store
 
 log = get_logger(__name__)

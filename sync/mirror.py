@@ -16,7 +16,7 @@ from sync.client import LabelStudio
 from sync.convert import spans_of
 from sync.labelling import LabellingConfig, parse_config, text_of
 from sync.records import StoredAnnotation, StoredPrediction, StoredProject, StoredTask
-from training.intake import (
+from training.examples.intake import (
     Person,
     SeenAnnotation,
     SeenPrediction,
@@ -24,7 +24,7 @@ from training.intake import (
     record_annotation,
     record_task,
 )
-from training.marks import FIELD, read_words, write_marks
+from training.examples.marks import FIELD, read_words, write_marks
 from training.spans import ScoredSpan
 from training.store.tables.feedback import MLClassificationResult
 from training.store.tables.projects import Project

@@ -11,8 +11,8 @@ from config.log import get_logger
 from sync.client import LabelStudio
 from sync.reconcile import reconcile
 from sync.task_making import Clock, TaskMaker, find_announced
+from training.examples.intake import record_task_deletions
 from training.formats.rows import Row
-from training.intake import record_task_deletions
 from training.spans import parse_spans
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project

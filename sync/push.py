@@ -14,7 +14,7 @@ from sync.convert import to_regions
 from sync.labelling import LabellingConfig, parse_config
 from sync.records import StoredTask
 from sync.setup import Connection, find_backends, name_backend
-from training.intake import record_task_deletions
+from training.examples.intake import record_task_deletions
 from training.spans import Prediction
 from training.store.tables.annotations import PredictionKind, PushedPrediction
 from training.store.tables.models import MLModel

@@ -13,7 +13,7 @@ from config.log import get_logger
 from sync.client import LabelStudio
 from sync.mirror import Gatherer, record, record_project
 from sync.records import StoredTask
-from training.intake import record_deletions, record_task_deletions
+from training.examples.intake import record_deletions, record_task_deletions
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 

@@ -8,7 +8,7 @@ from typing import Any
 from config.log import get_logger
 from sync.client import LabelStudio
 from sync.records import View
-from training.marks import FIELD, Mark
+from training.examples.marks import FIELD, Mark
 
 log = get_logger(__name__)
 

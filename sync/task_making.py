@@ -11,10 +11,10 @@ from sync.client import LabelStudio
 from sync.convert import to_regions
 from sync.labelling import data_of, parse_config
 from sync.mirror import Gatherer, record
+from training.examples.marks import FIELD, Mark
+from training.examples.proposals import PROPOSAL_SCORE, propose
 from training.feedback import example_revision
 from training.formats.rows import Row
-from training.marks import FIELD, Mark
-from training.proposals import PROPOSAL_SCORE, propose
 from training.spans import ScoredSpan, Span, hash_text
 from training.store.tables.annotations import PredictionKind, PushedPrediction
 from training.store.tables.models import MLModel

@@ -17,9 +17,9 @@ from sync.client import LabelStudio
 from sync.convert import to_regions
 from sync.labelling import LabellingConfig, data_of, parse_config
 from sync.mirror import Gatherer, record
-from training.intake import record_task_deletions
+from training.examples.intake import record_task_deletions
+from training.examples.proposals import record_withdrawal
 from training.policy import VerifiedBy, parse_settings
-from training.proposals import record_withdrawal
 from training.spans import ScoredSpan, Span, find_problems, hash_text
 from training.store.tables.projects import Project
 from training.store.tables.texts import Task

@@ -22,13 +22,13 @@ from typing import Any
 
 from config.errors import InvalidInput, NotFound
 from config.settings import Settings, load_settings
-from training.artefacts import ArtefactStore
-from training.base import load_base
-from training.evaluate import score_spans
-from training.pipeline import Pipeline, base_spec, known_names, load_pipeline
+from training.learning.trainer import BEFORE_REFIT, Example, TrainingPlan, train_pipeline
+from training.metrics.evaluate import score_spans
 from training.policy import parse_settings
+from training.prediction.base import load_base
+from training.prediction.pipeline import Pipeline, base_spec, known_names, load_pipeline
 from training.project_settings import change_settings
-from training.run import Workshop, execute_run, request_run
+from training.runs.run import Workshop, execute_run, request_run
 from training.spans import Span, parse_spans, trainable_spans
 from training.splits import Part
 from training.store.database import open_engine
@@ -36,7 +36,7 @@ from training.store.tables.examples import Source, TrainingDataset
 from training.store.tables.runs import RunStatus, TrainingBatch
 from training.store.tables.texts import TextRow
 from training.store.unit_of_work import Store
-from training.trainer import BEFORE_REFIT, Example, TrainingPlan, train_pipeline
+from training.versions.artefacts import ArtefactStore
 
 # What spaCy's users know as training data: the text, and {"entities": [(start, end, label)]}.
 TrainingData = list[tuple[str, dict[str, list[tuple[int, int, str]]]]]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from training.intake import recount_finished
+from training.examples.intake import recount_finished
+from training.examples.verification import refresh_example
 from training.policy import ProjectSettings, parse_settings
 from training.store.unit_of_work import Store
-from training.verification import refresh_example
 
 CHUNK = 200
 

@@ -22,10 +22,10 @@ from ml_backend.api.fields import (
 )
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
 from ml_backend.bootstrap import utc_now
-from training.ab_testing import ChallengeState, read_state, start_test, stop_test
 from training.access import Act
 from training.policy import parse_settings
 from training.store.tables.ab_tests import ChallengeMode
+from training.versions.ab_testing import ChallengeState, read_state, start_test, stop_test
 
 routes = APIRouter(route_class=GuardedRoute, tags=["models"])
 Mode = Literal["ab", "shadow"]

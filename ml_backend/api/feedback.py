@@ -48,7 +48,13 @@ from ml_backend.group_commit import GroupCommit
 from training.access import Act
 from training.admission import Caller
 from training.entities import read_taxonomy
-from training.outside_feedback import GivenFeedback, ReadFeedback, TakenFeedback, read_feedback, record_feedback
+from training.examples.outside_feedback import (
+    GivenFeedback,
+    ReadFeedback,
+    TakenFeedback,
+    read_feedback,
+    record_feedback,
+)
 from training.store.tables.access import IdempotencyKey as KeptAnswer
 from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork

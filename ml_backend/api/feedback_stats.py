@@ -14,7 +14,13 @@ from ml_backend.api.guard import GuardedRoute, ServicesDep, allow
 from ml_backend.bootstrap import utc_now
 from training.access import Act
 from training.entities import read_taxonomy
-from training.feedback_figures import FeedbackFigures, Judged, LabelFigures, VersionFigures, read_feedback_figures
+from training.examples.feedback_figures import (
+    FeedbackFigures,
+    Judged,
+    LabelFigures,
+    VersionFigures,
+    read_feedback_figures,
+)
 from training.taxonomy import Taxonomy
 
 routes = APIRouter(route_class=GuardedRoute, tags=["feedback"])

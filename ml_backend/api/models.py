@@ -29,17 +29,17 @@ from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
 from ml_backend.api.paging import Page, PageQuery, cut, links
 from ml_backend.api.runs import Run, show_run
 from ml_backend.bootstrap import Services, utc_now
-from training import registry
 from training.access import Act
 from training.admission import Caller
-from training.evaluate import LabelScores as Scores
-from training.evaluation import Figure
-from training.judging import Comparison as JudgedComparison
-from training.judging import compare_versions
-from training.resample import Difference
-from training.run import request_run
+from training.metrics.evaluate import LabelScores as Scores
+from training.metrics.evaluation import Figure
+from training.metrics.resample import Difference
+from training.runs.judging import Comparison as JudgedComparison
+from training.runs.judging import compare_versions
+from training.runs.run import request_run
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
+from training.versions import registry
 
 routes = APIRouter(route_class=GuardedRoute, tags=["models"])
 

@@ -12,9 +12,9 @@ from ml_backend.api.fields import EXAMPLE_VERSION, QueryNumber
 from ml_backend.api.guard import GuardedRoute, ServicesDep, allow
 from ml_backend.api.paging import Page, PageQuery, links
 from training.access import Act
-from training.label_errors import DoubtKind
-from training.outlook import Signal
-from training.quality import read_agreement, read_doubts, read_outlook
+from training.quality.assess import read_agreement, read_doubts, read_outlook
+from training.quality.label_errors import DoubtKind
+from training.quality.outlook import Signal
 
 routes = APIRouter(route_class=GuardedRoute, tags=["projects"])
 ProjectId = Annotated[QueryNumber, Path(description="Id of the project.", examples=[1])]

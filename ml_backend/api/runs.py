@@ -17,7 +17,7 @@ from ml_backend.api.guard import GuardedRoute, ServicesDep, allow
 from ml_backend.api.paging import Page, PageQuery, links
 from ml_backend.bootstrap import utc_now
 from training.access import Act
-from training.run import cancel_run
+from training.runs.run import cancel_run
 from training.store.tables.runs import RunStatus, TrainingBatch
 
 routes = APIRouter(route_class=GuardedRoute, tags=["runs"])

@@ -42,7 +42,8 @@ from ml_backend.bootstrap import Services, utc_now
 from sync.verifying import verify_text, withdraw_proposal
 from training.access import Act, check_allowed
 from training.admission import Caller
-from training.curation import (
+from training.entities import ReadEntities, Remark, check_text, read_entities, read_taxonomy, refuse_problems
+from training.examples.curation import (
     Changes,
     add_example,
     change_example,
@@ -51,7 +52,6 @@ from training.curation import (
     remove_example,
     set_type,
 )
-from training.entities import ReadEntities, Remark, check_text, read_entities, read_taxonomy, refuse_problems
 from training.spans import Span, hash_text, parse_spans
 from training.splits import Part
 from training.store.tables.examples import Source

@@ -9,10 +9,10 @@ import typer
 from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, ProjectId, Row, session_of, who
-from training.ab_testing import ChallengeState, read_state, start_test, stop_test
-from training.arms import Arm
 from training.policy import parse_settings
 from training.store.tables.ab_tests import AbTest, ChallengeMode
+from training.versions.ab_testing import ChallengeState, read_state, start_test, stop_test
+from training.versions.arms import Arm
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Test a challenger against the live version.")
 

@@ -13,7 +13,7 @@ from config.errors import ConfigurationError
 from ml_backend.cli.session import session_of
 from ml_backend.cli.simulate import read_list, read_numbers, run_simulation
 from ml_backend.simulation.plan import make_plan
-from training.demo_texts import DemoText, generate
+from training.demo.texts import DemoText, generate
 
 POOL_SEED, POOL_TEXTS, TEST_TEXTS = 1, 600, 200
 

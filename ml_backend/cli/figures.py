@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_backend.cli.session import Session
-from training.confusion import MISSED, SPURIOUS
-from training.evaluate import LabelScores, Scores
-from training.judging import Comparison
+from training.metrics.confusion import MISSED, SPURIOUS
+from training.metrics.evaluate import LabelScores, Scores
+from training.runs.judging import Comparison
 
 Metrics = Mapping[str, Any]
 Row = dict[str, Any]

@@ -10,8 +10,8 @@ from ml_backend.bootstrap import utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, ProjectId, session_of
 from ml_backend.projects import task_page
-from training.agreement import Agreement, judge_alpha
-from training.quality import StandingDoubt, audit_labels, read_agreement, read_doubts
+from training.quality.agreement import Agreement, judge_alpha
+from training.quality.assess import StandingDoubt, audit_labels, read_agreement, read_doubts
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look for label errors, and at agreement.")
 SHOWN_CHARACTERS = 40

@@ -14,11 +14,11 @@ from ml_backend.cli.bell import ring
 from ml_backend.cli.figures import COMPARED, comparison_rows, figures_as_json, judge_in_words, show_figures
 from ml_backend.cli.session import AsJson, ProjectId, session_of, who
 from ml_backend.projects import task_page
-from training import registry
-from training.evaluation import Figure
-from training.judging import compare_versions
+from training.metrics.evaluation import Figure
+from training.runs.judging import compare_versions
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
+from training.versions import registry
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List versions, and choose which one is live.")
 app.add_typer(ab.app, name="ab")

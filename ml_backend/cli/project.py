@@ -16,9 +16,9 @@ from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, session_of
 from sync.reconcile import reconcile
 from training.formats.read import collect_labels
-from training.outlook import LEAST_GAIN
 from training.policy import parse_settings
-from training.quality import read_outlook
+from training.quality.assess import read_outlook
+from training.quality.outlook import LEAST_GAIN
 from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
 from training.taxonomy import Taxonomy, load_taxonomy, taxonomy_of

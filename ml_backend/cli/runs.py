@@ -14,7 +14,7 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.figures import figures_as_json, show_figures
 from ml_backend.cli.session import AsJson, ProjectId, Session, session_of
 from ml_backend.projects import task_page
-from training.run import cancel_run, run_settings
+from training.runs.run import cancel_run, run_settings
 from training.store.tables.runs import RunStatus, TrainingBatch
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, watch and cancel training runs.")

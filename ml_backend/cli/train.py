@@ -13,7 +13,7 @@ from ml_backend.cli.session import ProjectId, Session, session_of
 from training.active_learning import run_configuration, run_metrics
 from training.policy import parse_settings
 from training.project_settings import change_settings
-from training.run import request_run, run_settings
+from training.runs.run import request_run, run_settings
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 from training.store.tables.runs import RunStatus, TrainingBatch

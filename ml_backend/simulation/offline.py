@@ -20,12 +20,10 @@ from ml_backend.simulation.watch import LoopState
 from sync.annotator import Page, Submission, estimate_lead_time
 from sync.labelling import build_config
 from sync.mirror import set_config
-from training.artefacts import ArtefactStore
+from training.examples.intake import SeenAnnotation, SeenTask, record_annotation, record_task
 from training.feedback import count_edits
-from training.intake import SeenAnnotation, SeenTask, record_annotation, record_task
-from training.pipeline import Pipeline
-from training.registry import activate, open_version
-from training.run import Workshop, execute_run, request_run, wake_waiting_run
+from training.prediction.pipeline import Pipeline
+from training.runs.run import Workshop, execute_run, request_run, wake_waiting_run
 from training.spans import Span
 from training.splits import Part
 from training.store.database import open_engine
@@ -34,6 +32,8 @@ from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
+from training.versions.artefacts import ArtefactStore
+from training.versions.registry import activate, open_version
 
 PROJECT = 1
 # The versions before the newest that a committee asks too.

@@ -21,7 +21,7 @@ from ml_backend.simulation.gold import (
     refuse_shared_texts,
 )
 from training.policy import ProjectSettings, parse_settings
-from training.ranking import RANKINGS, Ranking
+from training.prediction.ranking import RANKINGS, Ranking
 from training.taxonomy import Taxonomy, load_taxonomy
 
 LONGEST_TITLE = 50  # Label Studio's limit

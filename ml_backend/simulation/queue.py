@@ -6,11 +6,11 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from training.clusters import find_centres, nearest
-from training.pipeline import Pipeline
-from training.queue_order import CLUSTERS, Waiting, order_queue
-from training.ranking import Ranking, rank
-from training.rescoring import FEWEST_TEXTS
+from training.prediction.pipeline import Pipeline
+from training.prediction.ranking import Ranking, rank
+from training.queue.clusters import find_centres, nearest
+from training.queue.order import CLUSTERS, Waiting, order_queue
+from training.queue.rescoring import FEWEST_TEXTS
 from training.spans import Prediction, hash_text
 from training.splits import Part
 
@@ -42,7 +42,7 @@ class OfflineQueue:
     """Serves texts as Label Studio does: the cluster first of which least was done, in it the lowest score.
 
     Scores are those of a ranking function, clusters and the honest slice (`share` of what is served) those of
-    training/queue_order.py. Without a ranking function the order is that of import.
+    training/queue/order.py. Without a ranking function the order is that of import.
     """
 
     ranking: Ranking | None

@@ -13,7 +13,7 @@ from typing import Any
 from config.errors import ConfigurationError, InvalidInput
 from ml_backend.simulation.summary import summarize
 from sync.annotator import Submission
-from training.evaluate import Scores
+from training.metrics.evaluate import Scores
 
 # What a later call with more strategies or seeds may say otherwise.
 CHANGING = ("notes", "project_settings")

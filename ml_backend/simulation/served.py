@@ -14,8 +14,8 @@ from config.settings import Settings
 from ml_backend.simulation.gold import GoldText
 from sync.labelling import LabellingConfig
 from sync.mirror import read_scored_spans
-from training.calibration import measure_calibration
-from training.evaluate import Scores, score_spans
+from training.metrics.evaluate import Scores, score_spans
+from training.prediction.calibration import measure_calibration
 from training.spans import Prediction
 
 CHUNK_TEXTS = 100

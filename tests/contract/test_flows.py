@@ -19,12 +19,12 @@ from tests.contract.conftest import World
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.loop import TEXT, plan, region, register
 from tests.integration.test_sync_push import Fresh, fresh
-from training.registry import activate
 from training.store.database import open_engine
 from training.store.migrate import upgrade
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
+from training.versions.registry import activate
 
 GRACE = timedelta(hours=25)
 

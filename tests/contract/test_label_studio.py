@@ -19,7 +19,8 @@ from sync.events import (
 )
 from sync.records import StoredProject
 from tests.contract.conftest import World
-from training.queue_order import CLUSTERS, Waiting, in_slice, order_queue
+from training.honest_slice import in_slice
+from training.queue.order import CLUSTERS, Waiting, order_queue
 from training.spans import hash_text
 from training.splits import Part
 

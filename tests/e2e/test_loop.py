@@ -12,11 +12,11 @@ from tests.e2e.texts import badge_texts
 from tests.live.browser import BrowserAnnotator, ShownRegion
 from tests.live.project import LiveProject, spans_in
 from tests.live.system import RunningSystem
-from training.ab_testing import speaker_of
-from training.arms import Arm
 from training.spans import Span
 from training.store.tables.annotations import PredictionKind
 from training.store.tables.runs import RunStatus
+from training.versions.ab_testing import speaker_of
+from training.versions.arms import Arm
 
 LABELS = ("PERSON", "EMAIL_ADDRESS", "BADGE")
 FIRST_TEXT = (

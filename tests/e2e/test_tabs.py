@@ -10,7 +10,7 @@ from sync.records import StoredTask
 from tests.live.browser import BrowserAnnotator
 from tests.live.project import LiveProject
 from tests.live.system import RunningSystem
-from training.marks import FIELD, Mark, mark_only
+from training.examples.marks import FIELD, Mark, mark_only
 
 TEXTS = [f"The {word} letter lies on the desk." for word in ("first", "second", "third", "fourth", "fifth", "sixth")]
 

@@ -14,7 +14,7 @@ from ml_backend.simulation.watch import LoopState, RunSeen
 from sync.annotator import Annotator
 from sync.labelling import build_config, parse_config
 from tests.fakes.label_studio import FakeLabelStudio
-from training.evaluate import Scores
+from training.metrics.evaluate import Scores
 from training.store.tables.runs import RunStatus
 
 

@@ -14,9 +14,8 @@ from sync.records import StoredAnnotation
 from sync.setup import Connection, Plan, create_project
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.rows import LABELS, NOW
-from training.pipeline import PipelineSpec
 from training.policy import parse_settings
-from training.registry import register_base
+from training.prediction.pipeline import PipelineSpec
 from training.spans import hash_text, parse_spans
 from training.store.tables.annotations import Annotation
 from training.store.tables.examples import TrainingDataset
@@ -24,6 +23,7 @@ from training.store.tables.inbox import Event, EventStatus
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Label, Taxonomy
+from training.versions.registry import register_base
 
 CONNECTION = Connection("http://backend.test:9090/", "spanloop", "secret")
 POLICY = DrainPolicy(batch=100, lease=timedelta(seconds=120), attempts=3)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any, TypeVar
 
-from training.intake import (
+from training.examples.intake import (
     Person,
     SeenAnnotation,
     SeenPrediction,

@@ -12,15 +12,15 @@ import pytest
 import spacy
 
 from tests.integration.rows import Desk, later, span_of
-from training.artefacts import ArtefactStore
-from training.pipeline import PipelineSpec
-from training.registry import register_base, rollback
-from training.run import RunOutcome, Workshop, execute_run, reap_lost_runs, request_run
+from training.learning.trainer import Example, OnProgress, Progress, TrainingPlan
+from training.prediction.pipeline import PipelineSpec
+from training.runs.run import RunOutcome, Workshop, execute_run, reap_lost_runs, request_run
 from training.spans import Prediction, ScoredSpan
 from training.store.tables.models import MLModel
 from training.store.tables.runs import TrainingBatch
 from training.store.unit_of_work import Store
-from training.trainer import Example, OnProgress, Progress, TrainingPlan
+from training.versions.artefacts import ArtefactStore
+from training.versions.registry import register_base, rollback
 
 NAMES = ("Ada", "Ben", "Cleo", "Dora", "Emil", "Finn", "Greta", "Hugo", "Ines", "Jan", "Kira", "Lars", "Mona", "Nils")
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "flint", "grove", "heath", "inlet", "jetty", "kelp", "larch")
@@ -51,10 +51,10 @@ class Shop:
             uow.commit()
         workshop = Workshop(store, ArtefactStore(folder / "models"), folder / "work", lambda: shop.now)
         shop = cls(store, desk, workshop)
-        patch.setattr("training.run.train_pipeline", shop.train)
-        patch.setattr("training.run.load_pipeline", shop.load)
-        patch.setattr("training.registry.load_pipeline", shop.load)
-        patch.setattr("training.planning.base_spec", lambda *_: SPEC)
+        patch.setattr("training.runs.run.train_pipeline", shop.train)
+        patch.setattr("training.runs.run.load_pipeline", shop.load)
+        patch.setattr("training.versions.registry.load_pipeline", shop.load)
+        patch.setattr("training.runs.planning.base_spec", lambda *_: SPEC)
         return shop
 
     def train(

@@ -21,16 +21,16 @@ from tests.integration.api import Api, error_of, serve
 from tests.integration.loop import Loop
 from tests.integration.rows import later
 from tests.integration.test_sync_push import Fresh, go_live
-from training import ab_testing
-from training.ab_testing import ChallengeState, read_state, speaker_of, start_test, stop_test
-from training.arms import Arm
-from training.artefacts import ArtefactStore
-from training.feedback_figures import read_feedback_figures
-from training.registry import activate, rollback
+from training.examples.feedback_figures import read_feedback_figures
 from training.spans import Prediction, ScoredSpan
 from training.store.tables.ab_tests import AbTest, ChallengeMode
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
+from training.versions import ab_testing
+from training.versions.ab_testing import ChallengeState, read_state, speaker_of, start_test, stop_test
+from training.versions.arms import Arm
+from training.versions.artefacts import ArtefactStore
+from training.versions.registry import activate, rollback
 
 NAMES = ("Ada", "Ben", "Cleo", "Dora", "Emil", "Finn", "Greta", "Hugo", "Ines", "Jan", "Kira", "Lars", "Mona", "Nils")
 

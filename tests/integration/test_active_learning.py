@@ -13,12 +13,12 @@ from config.errors import Conflict, InvalidInput, NotFound
 from tests.integration.rows import Desk, later
 from tests.integration.shop import NAMES, WORDS
 from training.active_learning import ActiveLearningPipeline, ModelTrainer, TrainingData, TrainingDataConverter
-from training.artefacts import ArtefactStore
-from training.pipeline import PipelineSpec
-from training.registry import register_base
-from training.run import Workshop, request_run
+from training.prediction.pipeline import PipelineSpec
+from training.runs.run import Workshop, request_run
 from training.spans import Span
 from training.store.unit_of_work import Store
+from training.versions.artefacts import ArtefactStore
+from training.versions.registry import register_base
 
 SETTINGS = {"test_fraction": 0.3, "dev_fraction": 0.0, "min_test_texts": 2}
 SPEC = PipelineSpec(base="blank:en", language="en", labels=("PERSON", "SSN", "CITY"), label_mapping={})

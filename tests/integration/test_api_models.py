@@ -13,13 +13,13 @@ from ml_backend.api.models import _comparing
 from tests.integration.api import Api, error_of, paths_of
 from tests.integration.loop import SPEC
 from tests.integration.rows import NOW, later, new_run
-from training.artefacts import StoredArtefact
-from training.evaluation import GoldText, evaluate
-from training.gate import Verdict, VerdictKind
-from training.intake import SeenAnnotation, SeenTask, record_annotation, record_task
-from training.registry import Candidate, register_candidate
+from training.examples.intake import SeenAnnotation, SeenTask, record_annotation, record_task
+from training.metrics.evaluation import GoldText, evaluate
 from training.spans import Span
 from training.store.tables.runs import RunStatus
+from training.versions.artefacts import StoredArtefact
+from training.versions.gate import Verdict, VerdictKind
+from training.versions.registry import Candidate, register_candidate
 
 GOLD = [
     GoldText(1, "Ada", (Span(0, 3, "PERSON"),), (7,)),

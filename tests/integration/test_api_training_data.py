@@ -12,7 +12,7 @@ from sync.proposing import show_proposals
 from tests.integration.api import JOHN, SSN, TEXT, Api, error_of, feedback, paths_of
 from tests.integration.rows import new_run
 from training.access import Role
-from training.intake import SeenTask, record_deletions, record_task
+from training.examples.intake import SeenTask, record_deletions, record_task
 from training.store.tables.examples import TrainingDataset
 from training.store.tables.runs import Incorporation
 from training.store.tables.runs import TrainingBatch as Run

@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from config.errors import ArtefactCorrupt, ConfigurationError, NotFound, StorageFailed
-from training.artefacts import MANIFEST, ArtefactStore
+from training.versions.artefacts import MANIFEST, ArtefactStore
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -108,7 +108,7 @@ def test_artefacts_leave_nothing_behind_when_a_save_fails(
             raise OSError(28, "No space left on device")
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr("training.artefacts.shutil.copyfile", no_space)
+    monkeypatch.setattr("training.versions.artefacts.shutil.copyfile", no_space)
     with pytest.raises(StorageFailed, match="No space"):
         ArtefactStore(tmp_path / "models").save(model, "m")
     assert list((tmp_path / "models").iterdir()) == []

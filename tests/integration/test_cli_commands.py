@@ -16,7 +16,7 @@ from ml_backend.cli.main import run
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.rows import Desk, new_event
 from tests.integration.test_active_learning import make_data
-from training.run import execute_run
+from training.runs.run import execute_run
 from training.spans import Span
 from training.store.tables.inbox import EventStatus
 from training.store.tables.models import MLModel

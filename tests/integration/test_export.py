@@ -15,14 +15,14 @@ from spacy.tokens import DocBin
 
 from config.errors import ConfigurationError, Conflict, InvalidInput, NotFound
 from tests.integration.rows import LABELS, NOW, Desk, add_project, new_project, span_of
-from training.base import load_base
+from training.examples.intake import Person
 from training.exports import tokens
 from training.exports.docbin import DocBinWriter
 from training.exports.export import ExportReport, export_project
 from training.exports.writing import Controls, ExportFormat
 from training.formats.read import read_rows
 from training.formats.rows import Row
-from training.intake import Person
+from training.prediction.base import load_base
 from training.spans import Span, hash_text
 from training.store.tables.examples import TrainingDataset
 from training.store.tables.texts import TextRow

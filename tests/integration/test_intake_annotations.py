@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.rows import Desk, later, shown, span_of
-from training.intake import Person
+from training.examples.intake import Person
 from training.spans import Problem, Span, SpanProblem, parse_spans
 from training.store.tables.annotations import PredictionKind
 from training.store.unit_of_work import Store

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from tests.integration.rows import LABELS, Desk, later, shown, span_of
-from training.intake import SeenTask, record_task
-from training.pipeline import PipelineSpec
-from training.registry import register_base
+from training.examples.intake import SeenTask, record_task
+from training.prediction.pipeline import PipelineSpec
 from training.store.tables.annotations import PredictionKind, PushedPrediction
 from training.store.tables.texts import Task
 from training.store.unit_of_work import Store
+from training.versions.registry import register_base
 
 OLD, NEW = "Ada Byron lives in Paris", "Call Bob tomorrow"
 ADA, BOB = span_of(OLD, "Ada Byron", "PERSON"), span_of(NEW, "Bob", "PERSON")

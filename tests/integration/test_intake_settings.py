@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import InvalidInput, NotFound
 from tests.integration.rows import Desk, later, span_of
-from training.intake import Person
+from training.examples.intake import Person
 from training.project_settings import change_settings
 from training.store.unit_of_work import Store
 

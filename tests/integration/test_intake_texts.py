@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.rows import Desk, at_once, later, new_run, shown, span_of
-from training.intake import SeenTask, record_task
-from training.partition import ensure_text
+from training.examples.intake import SeenTask, record_task
+from training.examples.partition import ensure_text
 from training.spans import parse_spans
 from training.store.tables.annotations import PredictionKind
 from training.store.tables.runs import Incorporation

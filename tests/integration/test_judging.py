@@ -9,8 +9,8 @@ import pytest
 
 from config.errors import NotEnoughData, RunCancelled
 from tests.integration.shop import Shop
-from training.evaluation import GoldText
-from training.judging import compare_versions, evaluate_pipeline
+from training.metrics.evaluation import GoldText
+from training.runs.judging import compare_versions, evaluate_pipeline
 from training.spans import Prediction
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store

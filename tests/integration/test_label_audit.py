@@ -9,7 +9,7 @@ import pytest
 from benchmarks.label_errors import flip, found_within, texts_within
 from training.formats.read import read_rows
 from training.formats.rows import Row
-from training.label_errors import find_doubts
+from training.quality.label_errors import find_doubts
 
 TRAIN = Path(__file__).parents[3] / "shared" / "data" / "btc_en" / "train.jsonl"
 

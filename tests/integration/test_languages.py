@@ -10,10 +10,10 @@ import pytest
 import spacy
 
 from tests.integration.test_trainer import f1_of, ignore
-from training.pipeline import base_spec, load_pipeline
+from training.learning.trainer import Example, TrainingPlan, train_pipeline
+from training.prediction.pipeline import base_spec, load_pipeline
 from training.spans import Span
 from training.taxonomy import Label, Taxonomy
-from training.trainer import Example, TrainingPlan, train_pipeline
 
 LABELS = ("PERSON", "CITY", "EMAIL_ADDRESS")
 TAXONOMY = Taxonomy(

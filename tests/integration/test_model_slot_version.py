@@ -14,11 +14,11 @@ from ml_backend.model_slot import ModelSlots
 from tests.integration.loop import SPEC
 from tests.integration.rows import NOW, add_project
 from tests.live.system import wait_for
-from training.artefacts import ArtefactStore
-from training.registry import register_base
 from training.spans import Prediction
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
+from training.versions.artefacts import ArtefactStore
+from training.versions.registry import register_base
 
 
 @dataclass

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from training.patterns import PatternMatcher, default_pattern_mapping
+from training.prediction.patterns import PatternMatcher, default_pattern_mapping
 from training.taxonomy import Label, Taxonomy, load_taxonomy
 
 KNOWN = load_taxonomy(None)

@@ -10,9 +10,9 @@ import pytest
 import spacy
 
 from config.errors import ModelUnavailable
-from training.base import find_base, find_recognizer, load_base
-from training.decode import decode, table_of
-from training.pipeline import PipelineSpec, base_spec, default_label_mapping, load_pipeline
+from training.prediction.base import find_base, find_recognizer, load_base
+from training.prediction.decode import decode, table_of
+from training.prediction.pipeline import PipelineSpec, base_spec, default_label_mapping, load_pipeline
 from training.spans import Prediction
 from training.taxonomy import Label, Taxonomy, load_taxonomy
 

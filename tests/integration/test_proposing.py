@@ -15,8 +15,8 @@ from sync.push import push_predictions
 from tests.integration.loop import TEXT, Loop, region
 from tests.integration.rows import span_of
 from tests.integration.test_sync_push import fresh
+from training.examples.proposals import record_proposal
 from training.formats.rows import Row
-from training.proposals import record_proposal
 from training.spans import Span, parse_spans
 from training.store.tables.annotations import PredictionKind
 from training.store.tables.examples import Source

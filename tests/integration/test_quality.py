@@ -7,10 +7,10 @@ import pytest
 from config.errors import NotEnoughData
 from tests.integration.api import Api
 from tests.integration.rows import LABELS, NOW, Desk, new_run, span_of
-from training.intake import Person
-from training.marks import Mark, read_marks, read_words
-from training.outlook import Signal
-from training.quality import audit_labels, mark_new_labels, read_agreement, read_doubts, read_outlook
+from training.examples.intake import Person
+from training.examples.marks import Mark, read_marks, read_words
+from training.quality.assess import audit_labels, mark_new_labels, read_agreement, read_doubts, read_outlook
+from training.quality.outlook import Signal
 from training.spans import Span
 from training.store.tables.models import MLModel
 from training.store.tables.runs import RunStatus

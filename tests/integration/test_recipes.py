@@ -12,7 +12,7 @@ from spacy.cli.train import train
 
 from tests.integration.test_export import export, put_verified
 from tests.integration.test_trainer import make_examples
-from training.base import find_base, load_base
+from training.prediction.base import find_base, load_base
 from training.store.unit_of_work import Store
 
 RECIPES = Path(__file__).parents[2] / "config" / "spacy"

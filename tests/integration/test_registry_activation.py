@@ -6,13 +6,13 @@ import pytest
 
 from config.errors import Conflict, GateRefused, NotFound
 from tests.integration.rows import NOW, add_project, at_once, later
-from training.artefacts import StoredArtefact
-from training.evaluation import GoldText, evaluate
-from training.gate import Verdict, VerdictKind
-from training.pipeline import PipelineSpec
-from training.registry import Candidate, activate, register_base, register_candidate, rollback
+from training.metrics.evaluation import GoldText, evaluate
+from training.prediction.pipeline import PipelineSpec
 from training.spans import Span
 from training.store.unit_of_work import Store
+from training.versions.artefacts import StoredArtefact
+from training.versions.gate import Verdict, VerdictKind
+from training.versions.registry import Candidate, activate, register_base, register_candidate, rollback
 
 SPEC = PipelineSpec(base="blank:en", language="en", labels=("PERSON",), label_mapping={"PER": "PERSON"})
 SPAN = Span(0, 3, "PERSON")

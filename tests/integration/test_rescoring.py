@@ -20,11 +20,12 @@ from ml_backend.bootstrap import Services
 from tests.integration.loop import Loop
 from tests.integration.rows import at_once
 from tests.integration.test_sync_push import go_live
-from training.clusters import find_centres, nearest
-from training.marks import Mark, read_words
+from training.examples.marks import Mark, read_words
+from training.honest_slice import in_slice
 from training.policy import parse_settings
-from training.queue_order import CLUSTERS, NUMBERS, SUNK, in_slice
-from training.rescoring import FEWEST_TEXTS, LEASE, MARKED, Rescoring
+from training.queue.clusters import find_centres, nearest
+from training.queue.order import CLUSTERS, NUMBERS, SUNK
+from training.queue.rescoring import FEWEST_TEXTS, LEASE, MARKED, Rescoring
 from training.spans import Prediction, ScoredSpan
 from training.splits import Part
 from training.store.tables.models import MLModel

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-import training.planning
+import training.runs.planning
 from tests.integration.shop import Shop
-from training.pipeline import base_spec
-from training.run import clear_remains, request_run
+from training.learning.trainer import OnProgress
+from training.prediction.pipeline import base_spec
+from training.runs.run import clear_remains, request_run
 from training.spans import Span
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
-from training.trainer import OnProgress
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_run_with_an_unusable_base_model_fails_by_name(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A base model that is not installed, or is one of another spaCy version, is named with what to do."""
-    monkeypatch.setattr(training.planning, "base_spec", base_spec)
+    monkeypatch.setattr(training.runs.planning, "base_spec", base_spec)
     expect_failure(shop, "model_unavailable", "nosuch_model", base_model="nosuch_model")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "meta.json").write_text(json.dumps({"spacy_version": ">=2.3.0,<2.4.0"}), "utf-8")
@@ -130,10 +130,10 @@ def test_run_trains_one_of_contradicting_annotations(shop: Shop) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-import training.planning, training.run, training.artefacts
+import training.runs.planning, training.runs.run, training.versions.artefacts
 from tests.integration.shop import SPEC, _Pretended
-from training.artefacts import ArtefactStore
-from training.run import Workshop, execute_run
+from training.versions.artefacts import ArtefactStore
+from training.runs.run import Workshop, execute_run
 from training.store.database import open_engine
 from training.store.unit_of_work import Store
 from ml_backend.bootstrap import utc_now
@@ -148,14 +148,14 @@ def hang(*_, **__):
     while True:
         time.sleep(0.1)
 
-training.run.train_pipeline, training.planning.base_spec = train, lambda *_: SPEC
+training.runs.run.train_pipeline, training.runs.planning.base_spec = train, lambda *_: SPEC
 pretend = lambda spec, folder: _Pretended(is_right=True)
-training.run.load_pipeline = training.registry.load_pipeline = pretend
+training.runs.run.load_pipeline = training.versions.registry.load_pipeline = pretend
 url, folder, run_id, step = sys.argv[1:]
 if step == "save":
-    training.artefacts._flush = hang
+    training.versions.artefacts._flush = hang
 else:
-    training.run._register = hang
+    training.runs.run._register = hang
 store = Store(open_engine(url))
 execute_run(run_id, Workshop(store, ArtefactStore(f"{folder}/models"), Path(folder) / "work", utc_now), worker="killed")
 """

@@ -14,13 +14,13 @@ import pytest
 from config.errors import Conflict, ModelUnavailable
 from tests.integration.rows import later, span_of
 from tests.integration.shop import NAMES, Shop
-from training.proposals import record_proposal
-from training.run import cancel_run, fail_run, request_run, wake_waiting_run
+from training.examples.proposals import record_proposal
+from training.learning.trainer import OnProgress, Progress
+from training.runs.run import cancel_run, fail_run, request_run, wake_waiting_run
 from training.spans import Span
 from training.store.tables.examples import Source
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
-from training.trainer import OnProgress, Progress
 
 PATIENCE_SECONDS = 30.0
 
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 30.0
 @pytest.fixture
 def shop(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A workshop on an empty store."""
-    monkeypatch.setattr("training.heartbeat.BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("training.runs.heartbeat.BEAT_SECONDS", 0.02)
     return Shop.open(store, tmp_path, monkeypatch)
 
 
@@ -326,7 +326,7 @@ def test_run_is_reaped_only_when_it_gives_no_sign_of_life(shop: Shop) -> None:
 @pytest.mark.parametrize("beats", [0.02, 1000.0])
 def test_run_that_was_taken_away_registers_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch, beats: float) -> None:
     """A worker that was given up and comes back notices, at a beat or at the end; its model is thrown away."""
-    monkeypatch.setattr("training.heartbeat.BEAT_SECONDS", beats)
+    monkeypatch.setattr("training.runs.heartbeat.BEAT_SECONDS", beats)
     annotate_all_parts(shop)
     run_id = shop.ask()
 
@@ -391,10 +391,10 @@ def test_run_names_the_exact_state_it_was_trained_on(shop: Shop) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-import training.run
+import training.runs.run
 from tests.integration.shop import SPEC
-from training.artefacts import ArtefactStore
-from training.run import Workshop, execute_run
+from training.versions.artefacts import ArtefactStore
+from training.runs.run import Workshop, execute_run
 from training.store.database import open_engine
 from training.store.unit_of_work import Store
 from ml_backend.bootstrap import utc_now
@@ -406,7 +406,7 @@ def train_for_ever(train, dev, *, plan, output, on_progress):
     while True:
         time.sleep(0.1)
 
-training.run.train_pipeline, training.planning.base_spec = train_for_ever, lambda *_: SPEC
+training.runs.run.train_pipeline, training.runs.planning.base_spec = train_for_ever, lambda *_: SPEC
 url, folder, run_id = sys.argv[1:]
 store = Store(open_engine(url))
 execute_run(run_id, Workshop(store, ArtefactStore(f"{folder}/models"), Path(folder) / "work", utc_now), worker="killed")

@@ -9,14 +9,14 @@ import pytest
 
 from tests.integration.rows import Desk, later, new_run, span_of
 from tests.integration.shop import Shop
-from training.artefacts import ArtefactStore
-from training.pipeline import base_spec
-from training.registry import open_version, register_base
-from training.retraining import decide, request_due_run
-from training.run import Workshop, execute_run, request_run
+from training.prediction.pipeline import base_spec
+from training.runs.retraining import decide, request_due_run
+from training.runs.run import Workshop, execute_run, request_run
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 from training.taxonomy import Taxonomy
+from training.versions.artefacts import ArtefactStore
+from training.versions.registry import open_version, register_base
 
 SETTINGS = {"retrain_after": 5, "min_samples": 5, "quiet_seconds": 20, "min_interval_seconds": 60}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.integration.rows import NOW, add_project
-from training.artefacts import ArtefactStore
-from training.run import Workshop, clear_remains, fail_run, request_run
+from training.runs.run import Workshop, clear_remains, fail_run, request_run
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
+from training.versions.artefacts import ArtefactStore
 
 
 def test_run_remains_are_cleared_once_the_run_is_over(sqlite_store: Store, tmp_path: Path) -> None:

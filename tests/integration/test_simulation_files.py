@@ -12,7 +12,7 @@ from config.errors import ConfigurationError, InvalidInput, NotFound
 from ml_backend.cli.demo import write_demo_files
 from ml_backend.simulation.plan import SimulationPlan, make_plan
 from ml_backend.simulation.report import Outcome, Report, SimulatedRun, VersionRow, count_effort
-from training.evaluate import score_spans
+from training.metrics.evaluate import score_spans
 from training.spans import Span
 
 PERSON = {"start": 0, "end": 3, "label": "PERSON"}

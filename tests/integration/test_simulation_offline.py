@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml_backend.cli.main import run
-from training.demo_texts import generate
+from training.demo.texts import generate
 from training.spans import Span
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select
 
 from tests.integration.rows import NOW, add_project, later
-from training.intake import Person, SeenAnnotation, SeenPrediction, SeenTask, record_annotation, record_task
+from training.examples.intake import Person, SeenAnnotation, SeenPrediction, SeenTask, record_annotation, record_task
 from training.spans import ScoredSpan, Span
 from training.store.counting import rebuild_counts
 from training.store.tables.annotations import PredictionKind

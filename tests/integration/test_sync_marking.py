@@ -14,8 +14,8 @@ from sync.setup import adopt_project
 from sync.tabs import TABS, ensure_tabs
 from tests.integration.loop import CONNECTION, TEXT, Loop, plan, register
 from tests.integration.rows import span_of
+from training.examples.marks import Mark, mark_only, read_marks, write_marks
 from training.formats.rows import Row
-from training.marks import Mark, mark_only, read_marks, write_marks
 from training.store.unit_of_work import Store
 
 ADA = span_of(TEXT, "Ada Byron", "PERSON")

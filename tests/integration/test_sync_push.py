@@ -12,14 +12,14 @@ from config.errors import Conflict, LabelStudioError, LabelStudioUnavailable
 from sync.push import Pushed, drop_old_predictions, flip, push_predictions
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.loop import CONNECTION, SPEC, TEXT, Loop
-from training.artefacts import StoredArtefact
-from training.evaluation import GoldText, evaluate
-from training.gate import Verdict, VerdictKind
-from training.registry import Candidate, activate, register_candidate
+from training.metrics.evaluation import GoldText, evaluate
 from training.spans import Prediction, ScoredSpan, Span
 from training.store.tables.annotations import PredictionKind
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import Store
+from training.versions.artefacts import StoredArtefact
+from training.versions.gate import Verdict, VerdictKind
+from training.versions.registry import Candidate, activate, register_candidate
 
 GRACE = timedelta(hours=25)
 SPAN = Span(0, 3, "PERSON")

@@ -12,13 +12,13 @@ from spacy.tokens import DocBin
 from thinc.util import gpu_is_available
 
 from config.errors import ConfigurationError, ModelUnavailable, NotEnoughData, RunCancelled
-from training.base import labels_of, load_folder
-from training.evaluate import score_spans
-from training.job import Job
-from training.pipeline import PipelineSpec, load_pipeline
+from training.learning.job import Job
+from training.learning.trainer import Example, LiveModel, Progress, TrainingPlan, train_pipeline
+from training.metrics.evaluate import score_spans
+from training.prediction.base import labels_of, load_folder
+from training.prediction.pipeline import PipelineSpec, load_pipeline
+from training.prediction.windows import cut_reading_windows
 from training.spans import Span
-from training.trainer import Example, LiveModel, Progress, TrainingPlan, train_pipeline
-from training.windows import cut_reading_windows
 
 NAMES = ["Ada Brandt", "Wim Okoro", "Lucy Farrow", "Tarik Holm", "Ines Petrov", "Noor Salgado", "Otto Lindqvist"]
 PLACES = ["Quellstadt", "Norvale", "Port Amble", "Grimsbek", "Vellora", "San Tarin", "Ostwick"]
@@ -343,7 +343,7 @@ def test_trainer_stops_by_the_projects_labels_alone(tmp_path: Path, monkeypatch:
         docs.extend(DocBin().from_disk(job.folder / "dev.spacy").get_docs(job.base.vocab))
         raise RunCancelled("that was all")
 
-    monkeypatch.setattr("training.trainer.run_loop", look)
+    monkeypatch.setattr("training.learning.trainer.run_loop", look)
     with pytest.raises(RunCancelled):
         train_pipeline(
             make_code_examples(5),

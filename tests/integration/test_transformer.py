@@ -11,7 +11,7 @@ import pytest
 from config.errors import ConfigurationError
 from tests.integration.test_recipes import check_and_train, paths
 from tests.integration.test_trainer import LABELS, f1_of, ignore, make_examples, plan
-from training.trainer import train_pipeline
+from training.learning.trainer import train_pipeline
 
 __all__ = ["paths"]
 
@@ -60,7 +60,7 @@ def test_transformer_recipe_is_a_plain_spacy_config(transformer: str, paths: dic
 
 def test_transformer_without_its_extra_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where the extra is not installed, the error names it."""
-    monkeypatch.setattr("training.recipes.find_spec", lambda _: None)
+    monkeypatch.setattr("training.learning.recipes.find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"spanloop\[transformer\]"):
         train_pipeline(
             make_examples(5, 1), [], plan=plan(recipe="transformer"), output=tmp_path / "model", on_progress=ignore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.agreement import AnsweredText, judge_alpha, krippendorff_alpha, measure_agreement
+from training.quality.agreement import AnsweredText, judge_alpha, krippendorff_alpha, measure_agreement
 from training.spans import Span
 
 TEXT = "Ada Byron lives in London"

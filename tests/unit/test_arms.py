@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.arms import Answer, Arm, arm_of, compare_arms
 from training.spans import Span
+from training.versions.arms import Answer, Arm, arm_of, compare_arms
 
 ADA, CITY = Span(0, 3, "PERSON"), Span(10, 14, "CITY")
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from ml_backend.cli.figures import COMPARED, comparison_rows
 from ml_backend.cli.session import Session
 from ml_backend.cli.train import say_state
-from training.evaluation import GoldText, evaluate
-from training.judging import Comparison, compare_evaluations
+from training.metrics.evaluation import GoldText, evaluate
+from training.runs.judging import Comparison, compare_evaluations
 from training.spans import Span
 from training.store.tables.models import MLModel
 from training.store.tables.runs import TrainingBatch

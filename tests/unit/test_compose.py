@@ -5,8 +5,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from training.compose import Evidence, compose
-from training.scoring import Calibration
+from training.prediction.compose import Evidence, compose
+from training.prediction.scoring import Calibration
 from training.spans import ScoredSpan
 
 

@@ -7,7 +7,7 @@ import spacy
 from spacy.scorer import get_ner_prf
 from spacy.training import Example as SpacyExample
 
-from training.corpus import Example, Misalignment, build_corpus, sound_examples
+from training.learning.corpus import Example, Misalignment, build_corpus, sound_examples
 from training.spans import Span
 
 

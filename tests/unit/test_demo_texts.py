@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from config.errors import InvalidInput
-from training.demo_templates import PLAIN, TEMPLATES
-from training.demo_texts import FILLINGS, generate
+from training.demo.templates import PLAIN, TEMPLATES
+from training.demo.texts import FILLINGS, generate
 from training.spans import find_problems
 from training.taxonomy import load_taxonomy
 

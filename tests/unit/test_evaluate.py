@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.evaluate import Scores, score_spans
+from training.metrics.evaluate import Scores, score_spans
 from training.spans import Span
 
 

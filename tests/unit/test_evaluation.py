@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from training.confusion import confuse
-from training.evaluate import Scores
-from training.evaluation import GoldText, evaluate, list_metrics
-from training.partial_match import PartialMatch, score_partially
+from training.metrics.confusion import confuse
+from training.metrics.evaluate import Scores
+from training.metrics.evaluation import GoldText, evaluate, list_metrics
+from training.metrics.partial_match import PartialMatch, score_partially
 from training.spans import Span
 
 LABELS = ("PERSON", "CITY", "SSN")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.evaluate import LabelScores
-from training.fitting import SMALL_SUPPORT, choose_way
+from training.learning.fitting import SMALL_SUPPORT, choose_way
+from training.metrics.evaluate import LabelScores
 
 
 def scores(*, model: float, pattern: float, both: float, support: int = 5) -> dict[str, LabelScores]:

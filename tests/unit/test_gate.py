@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluate import score_spans
-from training.gate import GateRules, Measured, Verdict, VerdictKind, judge
-from training.resample import count_texts
+from training.metrics.evaluate import score_spans
+from training.metrics.resample import count_texts
 from training.spans import Span
+from training.versions.gate import GateRules, Measured, Verdict, VerdictKind, judge
 
 LABELS = ("PERSON", "SSN")
 RULES = GateRules(min_test_texts=20)

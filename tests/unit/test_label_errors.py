@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from training.label_errors import AuditedText, Doubt, DoubtKind, find_doubts
+from training.quality.label_errors import AuditedText, Doubt, DoubtKind, find_doubts
 from training.spans import Span
 
 NAMES = ("Ada Byron", "Jane Doe", "Bob Miller", "Eve Stone")

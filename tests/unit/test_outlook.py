@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.outlook import CurvePoint, Signal, gain_per_second, look_ahead, measure_pace, minutes_per_text
+from training.quality.outlook import CurvePoint, Signal, gain_per_second, look_ahead, measure_pace, minutes_per_text
 
 
 def curve(*sizes: int, ceiling: float = 0.9, drop: float = 2.0, exponent: float = 0.5) -> list[CurvePoint]:

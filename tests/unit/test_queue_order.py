@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from training.queue_order import CLUSTERS, NUMBERS, SUNK, Place, Waiting, draw, in_slice, order_queue, slice_clusters
+from training.honest_slice import draw, in_slice
+from training.queue.order import CLUSTERS, NUMBERS, SUNK, Place, Waiting, order_queue, slice_clusters
 from training.spans import hash_text
 from training.splits import Part
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from training.compose import Evidence, choose, conclude
-from training.ranking import RANKINGS, Seen, rank
-from training.scoring import Calibration
+from training.prediction.compose import Evidence, choose, conclude
+from training.prediction.ranking import RANKINGS, Seen, rank
+from training.prediction.scoring import Calibration
 from training.spans import Prediction, ScoredSpan
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.resample import compare_counts, count_texts, score_intervals
+from training.metrics.resample import compare_counts, count_texts, score_intervals
 from training.spans import Span
 
 LABELS = ("PERSON", "CITY")

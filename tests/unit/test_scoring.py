@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.calibration import Curve, calibration_error, fit_curve
-from training.scoring import Calibration, log_odds
+from training.prediction.calibration import Curve, calibration_error, fit_curve
+from training.prediction.scoring import Calibration, log_odds
 from training.spans import ScoredSpan
 
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)

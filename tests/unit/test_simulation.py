@@ -17,8 +17,8 @@ from ml_backend.simulation.served import ServedScores
 from ml_backend.simulation.simulate import simulate
 from ml_backend.simulation.watch import Patience
 from tests.fakes.simulation import FakeClock, FakeDisplay, FakeStage
-from training.evaluate import Scores
-from training.ranking import RANKINGS
+from training.metrics.evaluate import Scores
+from training.prediction.ranking import RANKINGS
 from training.spans import Span
 from training.taxonomy import load_taxonomy, taxonomy_of
 

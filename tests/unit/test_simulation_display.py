@@ -13,7 +13,7 @@ from ml_backend.simulation.watch import Patience
 from sync.annotator import Submission
 from tests.fakes.simulation import FakeClock, FakeStage
 from tests.unit.test_simulation import KeptReport, plan_of
-from training.evaluate import Scores
+from training.metrics.evaluate import Scores
 
 SCORES = Scores(0.5, 0.25, 0.333, 4, 2)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidInput
-from training.demo_texts import generate
+from training.demo.texts import generate
 from training.splits import SAME, Assignment, Group, Part, Signature, assign, band_keys, part_of, sign, similarity
 
 

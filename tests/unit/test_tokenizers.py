@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import spacy
 
-from training.corpus import Example, build_corpus
+from training.learning.corpus import Example, build_corpus
+from training.learning.tokenizers import BOUNDARIES, OWN, WANTED_SHARE, choose_tokenizer, measure_fit
 from training.spans import Span
-from training.tokenizers import BOUNDARIES, OWN, WANTED_SHARE, choose_tokenizer, measure_fit
 
 GLUED = [("ID:A-42x/7", "A-42x/7"), ("call tel.030-12 now", "030-12"), ("Age:45y.", "45"), ("Age:45y.", "45y")]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.prediction.windows import Window, cut_reading_windows, cut_windows
 from training.spans import Span
-from training.windows import Window, cut_reading_windows, cut_windows
 
 
 @given(st.text(alphabet="ab .\n。é", max_size=300), st.integers(min_value=4, max_value=50))

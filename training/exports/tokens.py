@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from training.base import BLANK, load_base
 from training.exports.examples import ExportExample, NotHeld
+from training.prediction.base import BLANK, load_base
 from training.spans import Span, drop_overlaps
 
 CUTS_A_TOKEN = "its edges do not fall on the edges of tokens"

@@ -59,7 +59,8 @@ class Task(Base):
     """A mirrored Label Studio task. `proposal` holds spans that came from outside and wait for an annotator.
 
     `made_for_proposal`: there would be no such task without one; other tasks were in the project before or besides.
-    `marks` is what the task's data is to say of it (`training.marks`), `shown_marks` what it says in Label Studio.
+    `marks` is what the task's data is to say of it (`training.examples.marks`), `shown_marks` what it says in Label
+    Studio.
     """
 
     __tablename__ = "task"
