@@ -335,6 +335,33 @@ def test_trainer_rehearses_what_the_project_does_not_teach(tmp_path: Path) -> No
     assert len(found[False]) < len(found[True])
 
 
+def test_trainer_leaves_open_what_the_base_calls_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody annotated, the base's label for spans that the project labels otherwise is not taught."""
+    texts = ("Germany and France met in 2019.", "Paris was larger than Oslo in 1987.")
+    docs: list[Any] = []
+
+    def look(job: Job) -> Path:
+        docs.extend(DocBin().from_disk(job.folder / "train.spacy").get_docs(job.base.vocab))
+        raise RunCancelled("that was all")
+
+    monkeypatch.setattr("training.learning.trainer.run_loop", look)
+    years = [f"London and Rome met in {year}." for year in range(1990, 2000)]
+    with pytest.raises(RunCancelled):
+        train_pipeline(
+            [Example(text, (Span(len(text) - 5, len(text) - 1, "YEAR"),)) for text in years],
+            [],
+            plan=plan("en_core_web_sm", labels=("YEAR",), recipe="finetune", unlabelled=texts),
+            output=tmp_path / "model",
+            on_progress=ignore,
+        )
+    annotated, waiting = docs[: len(years)], docs[len(years) :]
+    assert {"YEAR", "GPE"} <= {ent.label_ for doc in annotated for ent in doc.ents}
+    assert [doc.text for doc in waiting] == list(texts)
+    assert "GPE" in {ent.label_ for doc in waiting for ent in doc.ents}
+    assert "DATE" not in {ent.label_ for doc in waiting for ent in doc.ents}
+    assert all(token.ent_iob == 0 for doc in waiting for token in doc if token.is_digit)
+
+
 def test_trainer_stops_by_the_projects_labels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the base says of its own labels, right from the start, must not choose a model that has learnt nothing."""
     docs: list[Any] = []

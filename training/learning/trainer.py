@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import NotEnoughData
-from training.learning.corpus import Example, build_corpus, sound_examples
+from training.learning.corpus import Corpus, Example, build_corpus, sound_examples
 from training.learning.fitting import fit
 from training.learning.job import TRAINED_ON, Job, LiveModel, OnProgress, Progress, TrainingPlan
 from training.learning.loop import refit, run_loop
 from training.learning.recipes import check_recipe, choose_recipe
-from training.learning.rehearsal import add_own_labels, rehearse_on
+from training.learning.rehearsal import add_spans, find_rivals, predict_labels, rehearse_on
 from training.learning.tokenizers import OWN, choose_tokenizer
 from training.prediction.base import chosen_ops, fast_ops, labels_of, load_base, load_folder
 from training.prediction.patterns import default_pattern_mapping
@@ -86,11 +86,11 @@ def _prepare(job: Job, train: Sequence[Example], dev: Sequence[Example]) -> None
         job.kept = tuple(sorted(set(labels_of(job.base)) - set(job.names.values()))) if plan.rehearse else ()
     order = list(train)
     random.Random(plan.seed).shuffle(order)
-    job.train = build_corpus(job.base, _as_trained(job, order))
-    job.dev = build_corpus(job.base, _as_trained(job, _some_of(dev, plan.seed)))
+    job.train, rivals = _as_trained(job, order)
+    job.dev, _ = _as_trained(job, _some_of(dev, plan.seed))
     texts = plan.unlabelled[: len(train)]
-    if job.kept and texts:
-        more = rehearse_on(job.base, job.kept, texts, on_step=job.report)
+    if texts and (certain := sorted(set(job.kept) - rivals)):
+        more = rehearse_on(job.base, certain, texts, on_step=job.report)
         job.train, job.rehearsed = job.train.join(more), len(more.docs)
     job.train.write(job.folder / "train.spacy")
     # The loop wants something to evaluate; without dev texts nobody looks at that figure.
@@ -128,10 +128,11 @@ def _why_not_continue(plan: TrainingPlan, tokenizer: str) -> str:
     return ""
 
 
-def _as_trained(job: Job, examples: Sequence[Example]) -> list[Example]:
-    """The examples under the labels that are trained, and with what the base says of the labels that it keeps."""
+def _as_trained(job: Job, examples: Sequence[Example]) -> tuple[Corpus, frozenset[str]]:
+    """The examples under the labels that are trained, with what the base says of those it keeps; and their rivals."""
     renamed = [_renamed(example, job.names) for example in examples]
-    return add_own_labels(job.base, job.kept, renamed, on_step=job.report) if job.kept else renamed
+    found = predict_labels(job.base, job.kept, [example.text for example in examples], on_step=job.report)
+    return build_corpus(job.base, add_spans(renamed, found)), find_rivals(renamed, found)
 
 
 def _base_names(plan: TrainingPlan, base: Any, mapping: dict[str, str] | None) -> dict[str, str]:
