@@ -40,9 +40,12 @@ _current: ContextVar[Job] = ContextVar("training job")
 
 def run_loop(job: Job) -> Path:
     """Train by spaCy's loop; the folder of the best model."""
-    nlp = init_nlp(_config(job))
+    config = _config(job)
     if job.recipe in TRAINED_ON:
+        nlp = _load_to_train(job.folder / "base", config)
         _add_labels(nlp, job)
+    else:
+        nlp = init_nlp(config)
     job.report()
     return _train(job, nlp, "results", keep="model-best" if job.dev and job.dev.docs else "model-last")
 
@@ -62,10 +65,15 @@ def refit(job: Job, best: Path) -> Path:
     config["training"]["logger"] = {"@loggers": PROGRESS_LOGGER}
     config["training"]["optimizer"].update(learn_rate=REFIT_RATE, use_averages=False)
     config["training"].update(max_epochs=REFIT_EPOCHS, patience=0, eval_frequency=NEVER)
-    nlp = spacy.load(best)  # as it is: to initialize it anew from its files would load them twice more
-    for section in ("paths", "system", "corpora", "training"):
+    return _train(job, _load_to_train(best, config), "refit", keep="model-last")
+
+
+def _load_to_train(folder: Path, config: Config) -> Any:
+    """A trained pipeline as it is, to be trained on by this config; to initialize it anew would load it twice more."""
+    nlp = spacy.load(folder)
+    for section in ("paths", "system", "corpora", "training", "initialize"):
         nlp.config[section] = config[section]
-    return _train(job, nlp, "refit", keep="model-last")
+    return nlp
 
 
 def _train(job: Job, nlp: Any, name: str, *, keep: str) -> Path:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,8 +80,6 @@ def recipe_config(recipe: str, base: Any, folder: Path, *, transformer: str) -> 
             config["paths"]["transformer"] = transformer
     elif recipe == "warm":
         _copy_embedding(config, base, folder / "tok2vec.bin")
-    else:
-        _source_components(config, folder / "base", needed_components(base.config))
     return config
 
 
@@ -95,11 +92,6 @@ def refit_config(folder: Path) -> Config:
 
 def _copy_of(base: Path, *parts: str) -> dict[str, str]:
     return {"@callbacks": "spacy.copy_from_base_model.v1", **dict.fromkeys(parts, str(base))}
-
-
-def _source_components(config: Config, base: Path, names: Sequence[str]) -> None:
-    config["nlp"]["pipeline"] = list(names)
-    config["components"] = {name: {"source": str(base)} for name in names}
 
 
 def _copy_embedding(config: Config, base: Any, file: Path) -> None:
