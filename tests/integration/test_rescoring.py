@@ -89,9 +89,20 @@ def score(work: Rescoring, ids: Sequence[int], scorer: Scorer) -> int:
 
 
 def fill(loop: Loop, count: int) -> list[int]:
-    ids = loop.fake.import_tasks(loop.project_id, [{"data": {"text": text}} for text in make_texts(count)])
+    return add(loop, make_texts(count))
+
+
+def add(loop: Loop, texts: Sequence[str]) -> list[int]:
+    ids = loop.fake.import_tasks(loop.project_id, [{"data": {"text": text}} for text in texts])
     loop.sync()
     return ids
+
+
+def change(loop: Loop, **settings: object) -> None:
+    with loop.store.write() as uow:
+        project = uow.projects.lock(loop.project_id)
+        project.settings = {**project.settings, **settings}
+        uow.commit()
 
 
 def refresh(loop: Loop, tmp_path: Path, **settings: object) -> None:
@@ -218,15 +229,31 @@ def test_an_empty_pool_is_refreshed(loop: Loop, scorer: Scorer, tmp_path: Path) 
 
 def test_identical_texts_are_refreshed(loop: Loop, scorer: Scorer, tmp_path: Path) -> None:
     """A pool of one text has an order: one of its tasks comes up, the others sink."""
-    ids = loop.fake.import_tasks(loop.project_id, [{"data": {"text": "the same text"}} for _ in range(120)])
-    loop.sync()
-    with loop.store.write() as uow:
-        project = uow.projects.lock(loop.project_id)
-        project.settings = {**project.settings, "honest_share": 0.0}
-        uow.commit()
+    ids = add(loop, ["the same text"] * 120)
+    change(loop, honest_share=0.0)
     refresh(loop, tmp_path)
     scores = sorted(loop.fake.list_predictions(task_id)[0].score or 0.0 for task_id in ids)
     assert scores[0] < SUNK <= scores[1]
+
+
+@pytest.mark.parametrize("cluster_seconds", [0, 3])
+def test_near_duplicates_of_what_is_in_the_queue_sink(
+    loop: Loop, scorer: Scorer, tmp_path: Path, cluster_seconds: int
+) -> None:
+    """Of alike texts one comes up; the others sink, whichever part of which refresh they go in with."""
+    change(loop, honest_share=0.0)
+    texts = make_texts(60)
+    first, twins = fill(loop, 60), add(loop, [f"{text}." for text in texts])
+    refresh(loop, tmp_path, cluster_seconds=cluster_seconds)
+    assert [comes_up(loop, one) + comes_up(loop, other) for one, other in zip(first, twins, strict=True)] == [1] * 60
+    late = add(loop, [f"{text} !" for text in texts])
+    refresh(loop, tmp_path, cluster_seconds=cluster_seconds)
+    assert not any(comes_up(loop, task_id) for task_id in late)
+
+
+def comes_up(loop: Loop, task_id: int) -> bool:
+    (stored,) = loop.fake.list_predictions(task_id)
+    return stored.cluster is not None or (stored.score or 0.0) < SUNK
 
 
 @pytest.mark.parametrize("score_given", [float("nan"), float("inf"), None])
@@ -351,15 +378,9 @@ def test_long_texts_come_later_where_cost_counts(loop: Loop, scorer: Scorer) -> 
     loop.sync()
     scorer.scores = {"word " * 80: 0.4, "a few words": 0.5}
     score(worker(loop), [long, short], scorer)
-    with loop.store.write() as uow:
-        project = uow.projects.lock(loop.project_id)
-        project.settings = {**project.settings, "honest_share": 0.0}
-        uow.commit()
+    change(loop, honest_share=0.0)
     assert [place.task_id for place in worker(loop).order(clustered=0)] == [long, short]
-    with loop.store.write() as uow:
-        project = uow.projects.lock(loop.project_id)
-        project.settings = {**project.settings, "rank_by_cost": True}
-        uow.commit()
+    change(loop, rank_by_cost=True)
     assert [place.task_id for place in worker(loop).order(clustered=0)] == [short, long]
 
 

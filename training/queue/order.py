@@ -31,7 +31,8 @@ SUNK = 0.999
 class Waiting:
     """A task that waits for an annotator: its text's hash, part, cluster (1 to CLUSTERS) and group, and the score.
 
-    `known` says that a near-duplicate was annotated, `proposed` that somebody waits for the answer.
+    `known` says that a near-duplicate was annotated or is in the queue already, `proposed` that somebody waits for the
+    answer.
     """
 
     task_id: int

@@ -16,7 +16,7 @@ import numpy as np
 from training.examples.marks import Mark, mark_only
 from training.examples.proposals import propose
 from training.honest_slice import in_slice
-from training.policy import parse_settings
+from training.policy import ProjectSettings, parse_settings
 from training.prediction.pipeline import Pipeline
 from training.quality.outlook import Pace, gain_per_second, measure_pace
 from training.queue.clusters import Vectors, find_centres, nearest
@@ -28,7 +28,7 @@ from training.store.tables.annotations import PredictionKind
 from training.store.tables.models import MLModel
 from training.store.tables.queue import PoolCluster, QueueEntry
 from training.store.tables.texts import Task, TextRow
-from training.store.unit_of_work import Store
+from training.store.unit_of_work import Store, UnitOfWork
 
 FEWEST_TEXTS = 100
 """Texts from which on a pool gets clusters; with fewer, they would be chance, and they are for ever."""
@@ -134,7 +134,7 @@ class Rescoring:
         """The places of all tasks that were scored and are not in Label Studio yet, best put in first."""
         with self.store.read() as uow:
             settings = parse_settings(uow.projects.get(self.model.project_id).settings)
-            known = uow.queue.annotated_groups(self.model.project_id)
+            known = uow.queue.annotated_groups(self.model.project_id) | self._queued_groups(uow, settings)
             scored = uow.queue.scored(self.model, now=self.clock())
             times = uow.annotations.times(self.model.project_id, limit=TIMES) if settings.rank_by_cost else []
         pace = measure_pace(times)
@@ -152,6 +152,14 @@ class Rescoring:
             for one in scored
         )
         return order_queue(waiting, share=settings.honest_share, seed=settings.seed, clustered=clustered)
+
+    def _queued_groups(self, uow: UnitOfWork, settings: ProjectSettings) -> set[int]:
+        """The near-duplicate groups of which one text comes up by its score already."""
+        return {
+            group
+            for group, text_hash, part in uow.queue.shown_groups(self.model)
+            if not in_slice(text_hash, Part(part), share=settings.honest_share, seed=settings.seed)
+        }
 
     def take(self, places: Sequence[Place]) -> list[TaskPrediction]:
         """Claim those of these tasks that nobody else puts into Label Studio, and hand out what is to go in."""

@@ -225,6 +225,16 @@ class Queue:
         )
         return [(row[0], row[1], row[2]) for row in rows]
 
+    def shown_groups(self, model: MLModel) -> list[tuple[int, str, str]]:
+        """Of waiting tasks that have this version's prediction: near-duplicate group, text's hash and part."""
+        rows = self._session.execute(
+            select(TextRow.group_id, TextRow.hash, TextRow.part)
+            .join(Task, Task.text_id == TextRow.id)
+            .join(PushedPrediction, _pushed(PushedPrediction, model.version))
+            .where(_waits(model.project_id))
+        )
+        return [(row[0], row[1], row[2]) for row in rows if row[0] is not None]
+
     def first_shown(self, project_id: int, version: str, *, limit: int) -> list[int]:
         """The waiting tasks of lowest confidence that a version's predictions were put in for."""
         query = (
