@@ -91,6 +91,25 @@ def test_compose_scores_a_text_lower_where_an_unserved_source_found_more() -> No
     assert contested.score < calm / 2
 
 
+@pytest.mark.parametrize("other", [(0, 3, "MAIL"), (0, 6, "PHONE"), (2, 5, "PHONE")])
+def test_compose_scores_a_text_lower_where_patterns_and_model_disagree(other: tuple[int, int, str]) -> None:
+    """Another label, or other borders, from the other source cast doubt on what is shown; the same span does not."""
+    span = (found(0, 3, "PHONE", 0.99999),)
+    calm = compose(evidence(span), serving={}, calibration=Calibration())
+    agreed = evidence(span, (found(0, 3, "PHONE", 0.3, "pattern"),))
+    contested = compose(evidence(span, (found(*other, 0.3, "pattern"),)), serving={}, calibration=Calibration())
+    assert compose(agreed, serving={}, calibration=Calibration()) == calm
+    assert contested.spans == calm.spans
+    assert contested.score < calm.score * 0.9
+
+
+def test_compose_lets_a_checksum_stand_without_doubt() -> None:
+    """What the model says where a checksum holds tells nothing of the text."""
+    card = found(2, 7, "CARD", 1.0, "pattern")
+    calm = compose(evidence((), (card,)), serving={}, calibration=Calibration())
+    assert compose(evidence((found(0, 9, "ORG", 0.9),), (card,)), serving={}, calibration=Calibration()) == calm
+
+
 def test_compose_is_never_sure_of_an_untrained_pipeline() -> None:
     """Where no recognizer looked, finding nothing proves nothing."""
     assert compose(evidence(missed=(), blind=True), serving={}, calibration=Calibration()).score < 0.6

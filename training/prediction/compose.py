@@ -42,8 +42,8 @@ class Evidence:
 class Choice:
     """What is shown of a text's evidence, and what is not.
 
-    `hidden` are spans that were found but are not served, where nothing else is shown; `missed` holds for each token
-    outside of shown spans the probability that an entity was left out there.
+    `hidden` are spans that were found too: not served, or in the place of a shown one that no checksum backs; `missed`
+    holds for each token outside of shown spans the probability that an entity was left out there.
     """
 
     shown: tuple[ScoredSpan, ...]
@@ -53,7 +53,7 @@ class Choice:
 
     @property
     def log_nothing_missed(self) -> float:
-        """The log-probability that nothing is missing beside the shown spans."""
+        """The log-probability that nothing is missing, beside the shown spans or in the place of one."""
         doubt = sum(math.log1p(-clip(span.score)) for span in self.hidden)
         return doubt + (math.log(BLIND_CONFIDENCE) if self.blind else float(np.log1p(-self.missed).sum()))
 
@@ -69,13 +69,17 @@ def conclude(choice: Choice, calibration: Calibration) -> Prediction:
 
 
 def choose(evidence: Evidence, *, serving: Mapping[str, str], calibration: Calibration) -> Choice:
-    """Which spans are shown; what was found but is not served casts doubt on the text where nothing else is shown."""
+    """Which spans are shown; whatever else was found casts doubt on the text, except where a checksum holds."""
     candidates = _candidates(evidence, calibration)
     served = [c for c in candidates if serving.get(c.span.label, "both") in ("both", c.span.origin)]
-    taken = Taken()
-    ranked = sorted(served, key=lambda candidate: candidate.rank)
-    shown = tuple(sorted(c.span for c in ranked if taken.take(c.span.start, c.span.end)))
-    hidden = tuple(c.span for c in candidates if taken.is_free(c.span.start, c.span.end))
+    taken, certain = Taken(), Taken()
+    winners = [c for c in sorted(served, key=lambda c: c.rank) if taken.take(c.span.start, c.span.end)]
+    for winner in winners:
+        if winner.validated:
+            certain.take(winner.span.start, winner.span.end)
+    shown = tuple(sorted(winner.span for winner in winners))
+    known = {span.span for span in shown}
+    hidden = tuple(c.span for c in candidates if c.span.span not in known and certain.is_free(c.span.start, c.span.end))
     return Choice(shown, hidden, _missed_beside(evidence, shown), evidence.blind)
 
 
