@@ -22,7 +22,9 @@ from sync.labelling import build_config
 from sync.mirror import set_config
 from training.examples.intake import SeenAnnotation, SeenTask, record_annotation, record_task
 from training.feedback import count_edits
+from training.policy import parse_settings
 from training.prediction.pipeline import Pipeline
+from training.queue.rescoring import read_pace
 from training.runs.run import Workshop, execute_run, request_run, wake_waiting_run
 from training.spans import Span
 from training.splits import Part
@@ -171,7 +173,9 @@ class OfflineStage:
         with self._store.write() as uow:
             live = uow.models.live(PROJECT)
             assert isinstance(live, MLModel)
-            uow.projects.get(PROJECT).announced_model_id = live.id
+            project = uow.projects.get(PROJECT)
+            project.announced_model_id = live.id
+            pace = read_pace(uow, PROJECT, parse_settings(project.settings))
             uow.commit()
         if live.version == self._version:
             return
@@ -179,7 +183,7 @@ class OfflineStage:
             self._former = [*self._former, self._pipeline][-COMMITTEE:]
         self._version, self._is_trained = live.version, live.path is not None
         self._pipeline = open_version(live, self._workshop.artefacts)
-        self.queue.reorder()
+        self.queue.reorder(pace)
 
 
 class OfflineAnnotator:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from training.prediction.pipeline import Pipeline
 from training.prediction.ranking import Ranking, rank
+from training.quality.outlook import Pace
 from training.queue.clusters import find_centres, nearest
 from training.queue.order import CLUSTERS, Waiting, order_queue
-from training.queue.rescoring import FEWEST_TEXTS
+from training.queue.rescoring import FEWEST_TEXTS, weigh_cost
 from training.spans import Prediction, hash_text
 from training.splits import Part
 
@@ -56,6 +57,7 @@ class OfflineQueue:
     _done: Counter[int | None] = field(default_factory=Counter)
     _known: set[int] = field(default_factory=set)
     _predictions: dict[int, Prediction] = field(default_factory=dict)
+    _pace: Pace | None = None
     _ordered: bool = False
 
     def __len__(self) -> int:
@@ -74,9 +76,10 @@ class OfflineQueue:
         """Whether the next text waits for the pool to be ranked."""
         return self.ranking is not None and not self._ordered and bool(self._waiting)
 
-    def reorder(self) -> None:
-        """Forget what an older version said."""
+    def reorder(self, pace: Pace | None) -> None:
+        """Forget what an older version said; with a pace, what a text costs counts in the new order."""
         self._ordered = False
+        self._pace = pace
         self._predictions.clear()
 
     def next(self, pipeline: Pipeline, committee: Sequence[Pipeline]) -> Served | None:
@@ -123,7 +126,7 @@ class OfflineQueue:
             task_id=one.task_id,
             text_hash=hash_text(one.text),
             part=one.part,
-            score=score,
+            score=weigh_cost(score, len(one.text), self._pace),
             cluster=self._clusters.get(one.task_id),
             group=one.group,
             known=one.group in self._known,

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from ml_backend.cli.main import run
+from ml_backend.simulation.offline import open_stage
+from ml_backend.simulation.plan import Strategy, make_plan
+from ml_backend.simulation.play import OpenProject
 from training.demo.texts import generate
 from training.spans import Span
 
@@ -95,6 +98,51 @@ def test_offline_without_anything_to_learn_says_so(tmp_path: Path) -> None:
     assert simulate((same, test), report, "--strategies", "uncertainty") == 0
     assert read(report)["runs"][0]["annotations"] == 1
     assert read(report)["summary"]["strategies"].keys() <= {"uncertainty"}
+
+
+def test_offline_ranks_by_cost_where_the_project_does(tmp_path: Path) -> None:
+    """With `rank_by_cost`, once times are known, short texts come up before long ones, which are less sure."""
+    made = enumerate(generate(44, seed=3))
+    rows = [(one.text + " and so on" * (number % 2 * 60), one.spans) for number, one in made]
+    files = write(tmp_path / "pool.jsonl", rows[:40]), write(tmp_path / "test.jsonl", rows[40:])
+    dear, cheap = (served_after_a_run(*files, rank_by_cost=cost) for cost in ("false", "true"))
+    assert max(map(len, cheap)) < 500 < max(map(len, dear))
+
+
+def served_after_a_run(pool: Path, test: Path, **settings: str) -> list[str]:
+    """The first five texts that come up once twenty were annotated and trained on."""
+    plan = make_plan(
+        name="offline",
+        pool=pool,
+        test=test,
+        labels=None,
+        budget=25,
+        batch=20,
+        strategies=["uncertainty"],
+        seeds=[1],
+        language="en",
+        base_model="blank:en",
+        max_text_chars=10_000,
+        gate=False,
+        clusters=False,
+        settings={"max_epochs": "1", "honest_share": "0", **settings},
+        offline=True,
+    )
+    gold = {one.text: one.spans for one in plan.pool.texts}
+    with open_stage(tell=lambda _: None) as stage:
+        project = stage.open_project(plan, Strategy.UNCERTAINTY, 1)
+        stage.import_texts(project, list(gold), lambda _: None)
+        for _ in range(20):
+            annotate(project, gold)
+        stage.look(project)
+        return [annotate(project, gold) for _ in range(5)]
+
+
+def annotate(project: OpenProject, gold: dict[str, tuple[Span, ...]]) -> str:
+    page = project.annotator.open_next()
+    assert page is not None
+    project.annotator.submit(page, gold[page.text])
+    return page.text
 
 
 def test_offline_options_need_offline(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from training.queue.clusters import Vectors, find_centres, nearest
 from training.queue.order import CLUSTERS, Place, Waiting, order_queue
 from training.spans import Prediction, ScoredSpan, with_finite_scores
 from training.splits import Part
-from training.store.queue import ScoredTask
 from training.store.tables.annotations import PredictionKind
 from training.store.tables.models import MLModel
 from training.store.tables.queue import PoolCluster, QueueEntry
@@ -136,14 +135,13 @@ class Rescoring:
             settings = parse_settings(uow.projects.get(self.model.project_id).settings)
             known = uow.queue.annotated_groups(self.model.project_id) | self._queued_groups(uow, settings)
             scored = uow.queue.scored(self.model, now=self.clock())
-            times = uow.annotations.times(self.model.project_id, limit=TIMES) if settings.rank_by_cost else []
-        pace = measure_pace(times)
+            pace = read_pace(uow, self.model.project_id, settings)
         waiting = (
             Waiting(
                 task_id=one.task_id,
                 text_hash=one.text_hash,
                 part=Part(one.part),
-                score=_rank(one, pace),
+                score=weigh_cost(one.score or 0.0, one.characters, pace),
                 cluster=one.cluster,
                 group=one.group,
                 known=one.group in known,
@@ -193,10 +191,14 @@ class Rescoring:
             uow.commit()
 
 
-def _rank(one: ScoredTask, pace: Pace | None) -> float:
+def read_pace(uow: UnitOfWork, project_id: int, settings: ProjectSettings) -> Pace | None:
+    """The annotators' pace, where the project ranks by cost and enough is known of it."""
+    return measure_pace(uow.annotations.times(project_id, limit=TIMES)) if settings.rank_by_cost else None
+
+
+def weigh_cost(score: float, characters: int, pace: Pace | None) -> float:
     """What the queue goes by: the confidence, or what an edit costs beside it where the pace is known."""
-    score = one.score or 0.0
-    return score if pace is None else gain_per_second(score, one.characters, pace)
+    return score if pace is None else gain_per_second(score, characters, pace)
 
 
 def _predict(
