@@ -11,7 +11,7 @@ from training.prediction.ranking import Ranking, rank
 from training.quality.outlook import Pace
 from training.queue.clusters import find_centres, nearest
 from training.queue.order import CLUSTERS, Waiting, order_queue
-from training.queue.rescoring import FEWEST_TEXTS, weigh_cost
+from training.queue.rescoring import FEWEST_TEXTS, SAMPLE, weigh_cost
 from training.spans import Prediction, hash_text
 from training.splits import Part
 
@@ -68,7 +68,8 @@ class OfflineQueue:
         self._waiting = {candidate.task_id: candidate for candidate in candidates}
         if self.ranking is not None and self.diverse and len(candidates) >= FEWEST_TEXTS:
             texts = [candidate.text for candidate in candidates]
-            numbers = nearest(texts, find_centres(texts, CLUSTERS, seed=self.seed))
+            centres = find_centres(sorted(texts, key=hash_text)[:SAMPLE], CLUSTERS, seed=self.seed)
+            numbers = nearest(texts, centres)
             self._clusters = {c.task_id: number + 1 for c, number in zip(candidates, numbers, strict=True)}
 
     @property

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from ml_backend.cli.main import run
+from ml_backend.simulation import queue
 from ml_backend.simulation.offline import open_stage
 from ml_backend.simulation.plan import Strategy, make_plan
 from ml_backend.simulation.play import OpenProject
+from ml_backend.simulation.queue import Candidate
 from training.demo.texts import generate
+from training.prediction.ranking import RANKINGS
+from training.queue.clusters import find_centres
 from training.spans import Span
+from training.splits import Part
 
 
 def write(path: Path, rows: list[tuple[str, tuple[Span, ...]]]) -> Path:
@@ -143,6 +148,23 @@ def annotate(project: OpenProject, gold: dict[str, tuple[Span, ...]]) -> str:
     assert page is not None
     project.annotator.submit(page, gold[page.text])
     return page.text
+
+
+def test_offline_finds_clusters_by_the_texts_that_the_loop_would_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of any size is clustered in bounded memory, by the same sample whatever the order of its texts."""
+    asked: list[list[str]] = []
+
+    def find(texts: list[str], count: int, *, seed: int) -> Any:
+        asked.append(texts)
+        return find_centres(texts, count, seed=seed)
+
+    monkeypatch.setattr(queue, "SAMPLE", 120)
+    monkeypatch.setattr(queue, "find_centres", find)
+    pool = [Candidate(number, one.text, Part.TRAIN, None) for number, one in enumerate(generate(150, seed=3))]
+    for texts in (pool, pool[::-1]):
+        queue.OfflineQueue(RANKINGS["uncertainty"], 0.0, 1).fill(texts)
+    assert asked[0] == asked[1]
+    assert len(asked[0]) == 120
 
 
 def test_offline_options_need_offline(files: tuple[Path, Path], tmp_path: Path) -> None:
