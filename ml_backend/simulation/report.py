@@ -199,6 +199,14 @@ class Report:
         rest = [one for one in self.runs if (one.strategy, one.seed) != (run.strategy, run.seed)]
         self.runs = [*rest, run]
 
+    def stop(self, state: RunState, *, note: str = "") -> None:
+        """Let the runs that are on their way end in this state, and write the report."""
+        for run in self.runs:
+            if run.state is RunState.RUNNING:
+                run.state = state
+                run.notes += [note] if note else []
+        self.write()
+
     def resume(self) -> set[tuple[str, int]]:
         """Keep the finished runs of the report that lies there; which strategies and seeds they are.
 

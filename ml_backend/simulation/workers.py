@@ -5,15 +5,17 @@ from __future__ import annotations
 import queue
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.managers import SyncManager
 from typing import Any
 
+from config.errors import RunLost
 from ml_backend.simulation.offline import open_stage
 from ml_backend.simulation.plan import SimulationPlan, Strategy
 from ml_backend.simulation.play import Display
-from ml_backend.simulation.report import Report, SimulatedRun, VersionRow
+from ml_backend.simulation.report import Report, RunState, SimulatedRun, VersionRow
 from ml_backend.simulation.simulate import play_run
 from ml_backend.simulation.watch import Patience
 
@@ -54,9 +56,18 @@ def _play_at_once(
         started = [pool.submit(_play_aside, plan, strategy.value, seed, events) for strategy, seed in wanted]
         try:
             _listen(started, events, report, display)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except KeyboardInterrupt:
+            report.stop(RunState.INTERRUPTED)
             raise
+        except BrokenProcessPool as error:
+            lost = RunLost(
+                "a process of the simulation was killed, most often for want of memory; the same command with fewer "
+                "--workers plays what is missing in the report"
+            )
+            report.stop(RunState.STUCK, note=lost.message)
+            raise lost from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _listen(started: Sequence[Future[None]], events: queue.Queue[Event], report: Report, display: Display) -> None:

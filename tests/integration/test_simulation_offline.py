@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from config.errors import RunLost
 from ml_backend.cli.main import run
 from ml_backend.simulation import queue
+from ml_backend.simulation.display import PlainDisplay
 from ml_backend.simulation.offline import open_stage
-from ml_backend.simulation.plan import Strategy, make_plan
+from ml_backend.simulation.plan import SimulationPlan, Strategy, make_plan
 from ml_backend.simulation.play import OpenProject
 from ml_backend.simulation.queue import Candidate
+from ml_backend.simulation.report import Report, SimulatedRun
+from ml_backend.simulation.workers import simulate_offline
 from training.demo.texts import generate
 from training.prediction.ranking import RANKINGS
 from training.queue.clusters import find_centres
@@ -89,6 +96,43 @@ def test_offline_plays_in_several_processes(files: tuple[Path, Path], tmp_path: 
     assert {len(run["versions"]) for run in runs.values()} == {2}
 
 
+class Meddler(PlainDisplay):
+    """Does something when texts are imported."""
+
+    def __init__(self, meddle: Callable[[], None]) -> None:
+        super().__init__(Console(quiet=True))
+        self._meddle = meddle
+
+    def imported(self, run: SimulatedRun, count: int, total: int) -> None:
+        self._meddle()
+
+
+def kill_processes() -> None:
+    for one in active_children():
+        if "Manager" not in one.name:
+            one.kill()
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("meddle", "raised", "state"),
+    [(kill_processes, RunLost, "stuck"), (interrupt, KeyboardInterrupt, "interrupted")],
+)
+def test_offline_says_how_runs_in_other_processes_ended(
+    files: tuple[Path, Path], tmp_path: Path, meddle: Callable[[], None], raised: type[BaseException], state: str
+) -> None:
+    """A process that is killed, as for want of memory, and Ctrl-C leave a report that says so and can be continued."""
+    plan = plan_of(*files, strategies=["random", "span"], batch=12, budget=12)
+    report = Report(tmp_path / "report.json", plan.describe())
+    with pytest.raises(raised):
+        simulate_offline(plan, report, display=Meddler(meddle), workers=2)
+    assert {run["state"] for run in read(report.path)["runs"]} == {state}
+    assert Report(report.path, plan.describe()).resume() == set()
+
+
 def test_offline_without_anything_to_learn_says_so(tmp_path: Path) -> None:
     """A pool without a span fails its runs with the reason, and a pool of one repeated text ends early; both report."""
     labels = tmp_path / "labels.yaml"
@@ -105,6 +149,29 @@ def test_offline_without_anything_to_learn_says_so(tmp_path: Path) -> None:
     assert read(report)["summary"]["strategies"].keys() <= {"uncertainty"}
 
 
+def plan_of(
+    pool: Path, test: Path, *, strategies: list[str], batch: int, budget: int, **settings: str
+) -> SimulationPlan:
+    """A plan with tiny trainings."""
+    return make_plan(
+        name="offline",
+        pool=pool,
+        test=test,
+        labels=None,
+        budget=budget,
+        batch=batch,
+        strategies=strategies,
+        seeds=[1],
+        language="en",
+        base_model="blank:en",
+        max_text_chars=10_000,
+        gate=False,
+        clusters=False,
+        settings={"max_epochs": "1", **settings},
+        offline=True,
+    )
+
+
 def test_offline_ranks_by_cost_where_the_project_does(tmp_path: Path) -> None:
     """With `rank_by_cost`, once times are known, short texts come up before long ones, which are less sure."""
     made = enumerate(generate(44, seed=3))
@@ -116,23 +183,7 @@ def test_offline_ranks_by_cost_where_the_project_does(tmp_path: Path) -> None:
 
 def served_after_a_run(pool: Path, test: Path, **settings: str) -> list[str]:
     """The first five texts that come up once twenty were annotated and trained on."""
-    plan = make_plan(
-        name="offline",
-        pool=pool,
-        test=test,
-        labels=None,
-        budget=25,
-        batch=20,
-        strategies=["uncertainty"],
-        seeds=[1],
-        language="en",
-        base_model="blank:en",
-        max_text_chars=10_000,
-        gate=False,
-        clusters=False,
-        settings={"max_epochs": "1", "honest_share": "0", **settings},
-        offline=True,
-    )
+    plan = plan_of(pool, test, strategies=["uncertainty"], batch=20, budget=25, honest_share="0", **settings)
     gold = {one.text: one.spans for one in plan.pool.texts}
     with open_stage(tell=lambda _: None) as stage:
         project = stage.open_project(plan, Strategy.UNCERTAINTY, 1)
