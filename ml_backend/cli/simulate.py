@@ -126,6 +126,7 @@ def run_simulation(
     settings = services.settings
     patience = Patience(idle_seconds=idle_seconds, total_seconds=settings.training_timeout_seconds)
     report = Report(report_file, plan.describe())
+    report.read_held()  # an older report goes, any other file is refused
     with _watched(plan, report, console) as display, ServedPipelines(settings) as served:
         served.check()
         stage = LiveStage(services.store, services.label_studio, served, make_project=make_project_with(services))

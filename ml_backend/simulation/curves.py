@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 from config.errors import ConfigurationError
+from ml_backend.simulation.report import CURVES
 from ml_backend.simulation.summary import FULL, Point, curve
 
 # Okabe and Ito's colours, which people who see colours differently can tell apart.
@@ -17,7 +18,7 @@ X_TITLE, Y_TITLE = "annotated texts", "F1 on the test file"
 
 def draw(report: Mapping[str, Any], path: Path) -> tuple[Path, Path]:
     """Write page and picture beside the report, which is at `path`. Raises ConfigurationError where it cannot."""
-    page, picture = path.with_suffix(".html"), path.with_suffix(".png")
+    page, picture = (path.with_suffix(ending) for ending in CURVES)
     found = mean_curves(report["runs"])
     full = report["summary"]["full_data_f1"]["mean"]
     try:

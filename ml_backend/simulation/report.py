@@ -17,6 +17,8 @@ from training.metrics.evaluate import Scores
 
 # What a later call with more strategies or seeds may say otherwise.
 CHANGING = ("notes", "project_settings")
+# The endings of the files that lie beside a report, under its name.
+CURVES = (".html", ".png")
 
 
 class RunState(StrEnum):
@@ -188,6 +190,12 @@ class Report:
     runs: list[SimulatedRun] = field(default_factory=list)
     earlier: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.path.suffix.lower() in CURVES:
+            raise InvalidInput(
+                f"--report {self.path} is what its curves would be called; give it another ending, such as .json"
+            )
+
     def begin(self, strategy: str, seed: int) -> SimulatedRun:
         """A new run, which stands in the report from now on."""
         run = SimulatedRun(strategy, seed)
@@ -214,11 +222,7 @@ class Report:
         """
         if not self.path.exists():
             return set()
-        try:
-            found = json.loads(self.path.read_text("utf-8"))
-            about, runs = found["about"], found["runs"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"{self.path} is there and no report; name another file with --report") from error
+        about, finished = self.read_held()
         same = json.loads(json.dumps(self.about))
         other = [key for key in same if key not in CHANGING and about.get(key) != same[key]]
         if other:
@@ -226,8 +230,22 @@ class Report:
                 f"the report {self.path} is of another simulation ({', '.join(other)} differ); "
                 "name another file with --report, or delete it"
             )
-        self.earlier = [run for run in runs if run["state"] == RunState.FINISHED]
-        return {(run["strategy"], run["seed"]) for run in self.earlier}
+        self.earlier = list(finished.values())
+        return set(finished)
+
+    def read_held(self) -> tuple[dict[str, Any], dict[tuple[str, int], dict[str, Any]]]:
+        """What the report that lies there is about, and its finished runs by strategy and seed; nothing without one.
+
+        Raises ConfigurationError where it is no report, for nothing else is written over.
+        """
+        if not self.path.exists():
+            return {}, {}
+        try:
+            found = json.loads(self.path.read_text("utf-8"))
+            finished = [run for run in found["runs"] if run["state"] == RunState.FINISHED]
+            return {**found["about"]}, {(run["strategy"], run["seed"]): run for run in finished}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"{self.path} is there and no report; name another file with --report") from error
 
     def to_json(self) -> dict[str, Any]:
         """The report as written."""

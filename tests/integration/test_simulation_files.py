@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from config.errors import ConfigurationError, InvalidInput, NotFound
+from config.settings import Settings
+from ml_backend.bootstrap import Services
 from ml_backend.cli.demo import write_demo_files
+from ml_backend.cli.main import run
 from ml_backend.simulation.plan import SimulationPlan, make_plan
 from ml_backend.simulation.report import Outcome, Report, SimulatedRun, VersionRow, count_effort
 from training.metrics.evaluate import score_spans
@@ -159,6 +162,38 @@ def test_a_report_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="--report"):
         Report(tmp_path / "file" / "out.json", {}).write()
+
+
+@pytest.mark.parametrize("name", ["curves.html", "curves.PNG"])
+def test_a_report_is_never_called_like_its_curves(tmp_path: Path, name: str) -> None:
+    """A report that its own page or picture would be written over is refused before anything is done."""
+    with pytest.raises(InvalidInput, match=r"--report.*\.json"):
+        Report(tmp_path / name, {})
+
+
+@pytest.mark.parametrize(
+    "held", ["[]", '{"about": [], "runs": []}', '{"about": {}, "runs": [{}]}', '{"about": {}, "runs": 1}', "{"]
+)
+def test_a_file_that_is_no_report_is_left_alone(tmp_path: Path, held: str) -> None:
+    """What lies at the report's place and is none is refused with the option that names another."""
+    path = tmp_path / "report.json"
+    path.write_text(held)
+    with pytest.raises(ConfigurationError, match="--report"):
+        Report(path, {"budget": 1}).resume()
+
+
+def test_a_simulation_writes_over_no_file_but_a_report(
+    tmp_path: Path, test_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pool that is named as the report, too, is refused before the running system is asked anything."""
+    pool = write_lines(tmp_path / "pool.jsonl", {"text": "Ada", "spans": [PERSON]})
+    before = pool.read_bytes()
+    services = Services(Settings(data_dir=tmp_path))
+    for way in (["--offline"], ["--project", "Trial"]):
+        files = ["--pool", str(pool), "--test", str(test_file), "--report", str(pool)]
+        assert run(["simulate", *way, "--strategies", "random", *files], services) == 2
+        assert "is there and no report" in capsys.readouterr().err
+    assert pool.read_bytes() == before
 
 
 def test_the_demo_never_tests_on_its_pool(tmp_path: Path) -> None:
