@@ -17,8 +17,11 @@ RANDOM = "random"
 FINISHED = "finished"
 SHARES = (90, 95, 99)
 # Student's t, two-sided 95 %, by degrees of freedom from 1; beyond the list it hardly changes.
-STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
-BEYOND = 2.1
+STUDENT = (
+    *(12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23),
+    *(2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09, 2.09),
+)
+BEYOND = 2.08
 
 Row = Mapping[str, Any]
 
@@ -45,11 +48,29 @@ def curve(run: Row) -> list[Point]:
 
 def area(points: Sequence[Point], *, until: float) -> float | None:
     """The mean F1 on the way to so many annotations: the area under the curve by trapezes, by its width."""
-    known = [point for point in points if point.annotations <= until]
+    known = _cut(points, until)
     if len(known) < 2 or known[-1].annotations == known[0].annotations:
         return None
     whole = sum((b.annotations - a.annotations) * (a.f1 + b.f1) / 2 for a, b in pairwise(known))
     return whole / (known[-1].annotations - known[0].annotations)
+
+
+def _cut(points: Sequence[Point], until: float) -> list[Point]:
+    """The curve up to so many annotations; where it has no point just there, one on its line."""
+    known = [point for point in points if point.annotations <= until]
+    if known and len(known) < len(points):
+        before, after = known[-1], points[len(known)]
+        known.append(_between(before, after, (until - before.annotations) / (after.annotations - before.annotations)))
+    return known
+
+
+def _between(before: Point, after: Point, share: float) -> Point:
+    return Point(
+        before.annotations + share * (after.annotations - before.annotations),
+        before.spans + share * (after.spans - before.spans),
+        before.edits + share * (after.edits - before.edits),
+        before.f1 + share * (after.f1 - before.f1),
+    )
 
 
 def reached(points: Sequence[Point], f1: float) -> Point | None:
@@ -58,13 +79,7 @@ def reached(points: Sequence[Point], f1: float) -> Point | None:
         return points[0]
     for before, after in pairwise(points):
         if before.f1 < f1 <= after.f1:
-            share = (f1 - before.f1) / (after.f1 - before.f1)
-            return Point(
-                before.annotations + share * (after.annotations - before.annotations),
-                before.spans + share * (after.spans - before.spans),
-                before.edits + share * (after.edits - before.edits),
-                f1,
-            )
+            return _between(before, after, (f1 - before.f1) / (after.f1 - before.f1))
     return None
 
 

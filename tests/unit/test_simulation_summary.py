@@ -27,6 +27,13 @@ def test_the_area_is_the_mean_height_of_the_curve() -> None:
     assert area(points((0, 0.2)), until=100) is None
 
 
+def test_the_area_ends_where_it_is_told_to() -> None:
+    """A curve without a row just there is cut on its line, so that all strategies are compared over the same width."""
+    assert area(points((0, 0.2), (100, 0.6)), until=50) == pytest.approx(0.3)
+    assert area(points((0, 0.2), (50, 0.4), (150, 0.8)), until=100) == pytest.approx(0.4)
+    assert area(points((0, 0.2), (50, 0.4)), until=100) == pytest.approx(0.3)
+
+
 def test_an_f1_is_reached_between_two_rows() -> None:
     """What it took to come to an F1 lies on a straight line between the rows; a curve that stays below says nothing."""
     found = reached(points((0, 0.2), (100, 0.6)), 0.5)
@@ -41,6 +48,15 @@ def test_an_interval_needs_two_seeds() -> None:
     assert interval([]) == {"mean": None, "low": None, "high": None, "seeds": 0}
     assert interval([0.5]) == {"mean": 0.5, "low": None, "high": None, "seeds": 1}
     assert interval([1.0, 3.0])["high"] == pytest.approx(2 + 12.71)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "student"), [(3, 4.303), (11, 2.228), (13, 2.179), (19, 2.101), (31, 2.042), (61, 2.0)]
+)
+def test_an_interval_is_as_wide_as_students(seeds: int, student: float) -> None:
+    """For any number of seeds the factor is that of Student's t, or a little above it."""
+    found = interval([*[0.0] * (seeds - 1), float(seeds)])  # the standard error of these is 1
+    assert student - 0.005 <= found["high"] - found["mean"] <= student * 1.05
 
 
 def test_strategies_are_compared_with_random_seed_by_seed() -> None:
