@@ -16,7 +16,7 @@ from ml_backend.cli.project import Assignments, parse_assignments
 from ml_backend.cli.session import session_of
 from ml_backend.projects import create, plan_project
 from ml_backend.simulation.curves import draw
-from ml_backend.simulation.display import open_display, results_table, summary_table
+from ml_backend.simulation.display import needed_table, open_display, results_table, summary_table
 from ml_backend.simulation.plan import SimulationPlan, make_plan
 from ml_backend.simulation.play import Display
 from ml_backend.simulation.report import Report
@@ -115,6 +115,8 @@ def _watched(plan: SimulationPlan, report: Report, console: Console) -> Iterator
         found = report.to_json()
         console.print(results_table(found["runs"]))
         console.print(summary_table(found["summary"]))
+        if found["summary"]["full_data_f1"]["seeds"]:
+            console.print(needed_table(found["summary"]))
     page, picture = draw(found, report.path)
     console.print(f"The report is in {report.path}, its curves in {page} and {picture}.", markup=False, soft_wrap=True)
 

@@ -164,26 +164,40 @@ def results_table(runs: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
-    """What each strategy comes to: the area under its curve, and the annotations for shares of the full-data F1."""
-    shares = [f"{share} % F1" for share in SHARES]
-    table = _table(words=("strategy",), figures=("area", "above random", *shares, "spans", "edits"))
+    """What each strategy comes to: the area under its curve, its last F1, and what it cost. ± is the 95 % interval."""
+    table = _table(words=("strategy",), figures=("area", "above random", "F1 at the end", "spans", "edits"))
     for name, found in summary["strategies"].items():
-        needed = [(found["needed"][str(share)] or {}).get("annotations", {}).get("mean") for share in SHARES]
         table.add_row(
             name,
-            _figure(found["area"], "{:.3f}"),
-            "–" if name == RANDOM else _figure(found["area_above_random"], "{:+.3f}"),
-            *("–" if count is None else f"{count:.0f}" for count in needed),
+            _figure(found["area"], ".3f"),
+            "–" if name == RANDOM else _figure(found["area_above_random"], "+.3f"),
+            _figure(found["f1_at_end"], ".3f"),
             *(f"{found[what]['mean']:.0f}" for what in ("spans", "edits")),
         )
     return table
 
 
+def needed_table(summary: Mapping[str, Any]) -> Table:
+    """The annotations that each strategy needed for shares of the full-data F1, and how many seeds came to it."""
+    full = _figure(summary["full_data_f1"], ".3f")
+    table = _table(words=("annotations for",), figures=tuple(f"{share} %" for share in SHARES))
+    table.caption, table.caption_justify = f"of the F1 with the whole pool, {full}", "left"
+    for name, found in summary["strategies"].items():
+        table.add_row(name, *(_needed(found["needed"][str(share)]) for share in SHARES))
+    return table
+
+
+def _needed(found: Mapping[str, Any]) -> str:
+    seeds, missing = found["annotations"]["seeds"], found["not_reached"]
+    some = f" ({seeds} of {seeds + missing} seeds)" if missing else ""
+    return "not reached" if not seeds else _figure(found["annotations"], ".0f") + some
+
+
 def _figure(found: Mapping[str, Any], form: str) -> str:
     if found["mean"] is None:
         return "–"
-    half = "" if found["low"] is None else f" ± {found['high'] - found['mean']:.3f}"
-    return form.format(found["mean"]) + half
+    half = "" if found["low"] is None else f" ± {format(found['high'] - found['mean'], form.lstrip('+'))}"
+    return format(found["mean"], form) + half
 
 
 def _table(*, words: Sequence[str], figures: Sequence[str]) -> Table:

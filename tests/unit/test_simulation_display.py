@@ -6,13 +6,15 @@ import io
 
 from rich.console import Console
 
-from ml_backend.simulation.display import describe_row, open_display, results_table
+from ml_backend.simulation.display import describe_row, needed_table, open_display, results_table, summary_table
 from ml_backend.simulation.report import Outcome, Report, SimulatedRun, VersionRow, count_effort
 from ml_backend.simulation.simulate import simulate
+from ml_backend.simulation.summary import summarize
 from ml_backend.simulation.watch import Patience
 from sync.annotator import Submission
 from tests.fakes.simulation import FakeClock, FakeStage
 from tests.unit.test_simulation import KeptReport, plan_of
+from tests.unit.test_simulation_summary import run_of
 from training.metrics.evaluate import Scores
 
 SCORES = Scores(0.5, 0.25, 0.333, 4, 2)
@@ -73,3 +75,24 @@ def test_the_table_fits_a_narrow_terminal() -> None:
     assert "…" not in shown
     assert "uncertainty 1    spanloop-v12 not_promoted" in shown
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_the_summary_says_how_many_seeds_came_to_an_f1() -> None:
+    """Annotations for a share of the full-data F1 come with their interval, and with the seeds that they are of."""
+    runs = [
+        run_of("random", 1, (0, 0.0), (100, 0.5)),
+        run_of("random", 2, (0, 0.0), (100, 0.5)),
+        run_of("span", 1, (0, 0.0), (100, 1.0)),
+        run_of("span", 2, (0, 0.0), (100, 0.92)),
+        run_of("full", 1, (0, 0.0), (400, 1.0)),
+    ]
+    summary = summarize(runs, pool_texts=400)
+    written = io.StringIO()
+    console = Console(file=written, width=80)
+    console.print(summary_table(summary))
+    console.print(needed_table(summary))
+    shown = [" ".join(line.split()) for line in written.getvalue().splitlines()]
+    assert "span 0.480 ± 0.254 +0.230 ± 0.254 0.960 ± 0.508 200 100" in shown
+    assert "span 94 ± 50 95 (1 of 2 seeds) 99 (1 of 2 seeds)" in shown
+    assert "random not reached not reached not reached" in shown
+    assert "of the F1 with the whole pool, 1.000" in shown
