@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from config.settings import Settings
 from ml_backend.bootstrap import Services
 from ml_backend.cli.demo import write_demo_files
 from ml_backend.cli.main import run
+from ml_backend.simulation.curves import draw
 from ml_backend.simulation.plan import SimulationPlan, make_plan
 from ml_backend.simulation.report import Outcome, Report, SimulatedRun, VersionRow, count_effort
+from ml_backend.simulation.summary import summarize
+from tests.unit.test_simulation_summary import run_of
 from training.metrics.evaluate import score_spans
 from training.spans import Span
 
@@ -194,6 +198,17 @@ def test_a_simulation_writes_over_no_file_but_a_report(
         assert run(["simulate", *way, "--strategies", "random", *files], services) == 2
         assert "is there and no report" in capsys.readouterr().err
     assert pool.read_bytes() == before
+
+
+def test_the_curves_need_no_network(tmp_path: Path) -> None:
+    """The page has a title and every seed's curve, and fetches nothing; the picture lies beside it."""
+    runs = [run_of("random", seed, (0, 0.1), (100, 0.5)) for seed in (1, 2)]
+    page, picture = draw({"runs": runs, "summary": summarize(runs, pool_texts=400)}, tmp_path / "trial.json")
+    written = page.read_text("utf-8")
+    assert "<title>" in written
+    assert "random, seed 2" in written
+    assert re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", written) == []
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_demo_never_tests_on_its_pool(tmp_path: Path) -> None:
