@@ -24,9 +24,11 @@ LOOK_SECONDS = 1.0
 def make_first_project(settings: Settings, say: Callable[[str], None]) -> str:
     """The address of a labelling page with pre-labelled texts: of a project that has some, else of one made for it.
 
-    Raises ConfigurationError where the pre-labels do not come.
+    Projects that an earlier start connected under another address follow to the present one first. Raises
+    ConfigurationError where the pre-labels do not come.
     """
     services = Services(settings)
+    projects.follow_address(services)
     project_id = _find_project_with_work(services)
     if project_id is None:
         say("Making a first project with generated texts …")

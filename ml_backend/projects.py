@@ -8,13 +8,21 @@ from typing import Any
 from config.errors import ConfigurationError
 from ml_backend.bootstrap import Services, utc_now
 from sync.client import LabelStudio
-from sync.setup import Connection, Plan, adopt_project, create_project, ensure_project, set_annotators
+from sync.setup import (
+    Connection,
+    Plan,
+    adopt_project,
+    calls_elsewhere,
+    create_project,
+    ensure_project,
+    set_annotators,
+)
 from training import project_settings
 from training.policy import ProjectSettings, parse_settings
 from training.prediction.pipeline import base_labels, base_spec
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
-from training.taxonomy import Taxonomy
+from training.taxonomy import Taxonomy, load_taxonomy
 from training.versions.registry import register_base
 
 ENGLISH_BASE = "en_core_web_sm"
@@ -84,6 +92,22 @@ def adopt(services: Services, project_id: int, plan: Plan) -> Project:
         register_base=register_version_zero,
         now=utc_now(),
     )
+
+
+def follow_address(services: Services) -> list[int]:
+    """Connect anew the projects that Label Studio still looks for where we were before; their ids.
+
+    So a system that was started on another port goes on. Raises LabelStudioError.
+    """
+    connection, client = connection_of(services), services.label_studio
+    there = {stored.id for stored in client.list_projects()}
+    with services.store.read() as uow:
+        known = [project for project in uow.projects.all() if project.id in there]
+    moved = [project for project in known if calls_elsewhere(client, connection, project)]
+    for project in moved:
+        plan = Plan(load_taxonomy(None), project.language, project.base_model, parse_settings(project.settings))
+        adopt(services, project.id, plan)
+    return [project.id for project in moved]
 
 
 def change_settings(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from config.errors import LabelStudioError, LabelStudioUnavailable
 from sync.client import LabelStudio
 from sync.records import Backend, StoredProject, Webhook
-from sync.setup import Connection, find_backends
+from sync.setup import Connection, find_backends, find_webhooks
 from sync.tabs import is_plain
 from training.policy import parse_settings
 from training.store.tables.models import MLModel
@@ -82,9 +82,9 @@ def check_project(store: Store, client: LabelStudio, connection: Connection, pro
                 f"run `spanloop sync reconcile --project {project_id}`, which takes note of that",
             )
         ]
-    backends = find_backends(client, connection, project_id)
+    backends = find_backends(client, connection, project)
     found = [
-        *_check_webhook(client, connection, project_id, subject, adopt),
+        *_check_webhook(client, connection, project, subject, adopt),
         *_check_backend(connection, backends, project_id, subject, adopt),
         *_check_versions(stored, backends, live, announced, subject, adopt),
         *_check_settings(stored, project, subject, adopt),
@@ -166,16 +166,16 @@ def _is_private(host: str) -> bool:
 
 
 def _check_webhook(
-    client: LabelStudio, connection: Connection, project_id: int, subject: str, adopt: str
+    client: LabelStudio, connection: Connection, project: Project, subject: str, adopt: str
 ) -> Iterator[Finding]:
-    ours = [hook for hook in client.list_webhooks(project_id) if connection.is_ours(hook.url)]
+    ours = find_webhooks(client, connection, project)
     if not ours:
         yield Finding(Level.PROBLEM, subject, "no webhook leads to us, so feedback comes by pulls alone", adopt)
         return
     if len(ours) > 1:
         yield Finding(Level.PROBLEM, subject, f"{len(ours)} webhooks lead to us, so everything comes twice", adopt)
     hook = ours[0]
-    url = f"{connection.backend_url(project_id)}/webhook"
+    url = connection.webhook_url(project.id)
     given = {name.lower(): value for name, value in hook.headers.items()}.get("authorization")
     if given is None:
         yield Finding(Level.PROBLEM, subject, "its webhook has no credential, so its feedback is refused", adopt)

@@ -241,10 +241,10 @@ def flip(store: Store, client: LabelStudio, connection: Connection, project_id: 
     flip mends it. Returns the version. Raises Conflict where the project has no live version.
     """
     with store.read() as uow:
-        live = uow.models.live(project_id)
+        project, live = uow.projects.get(project_id), uow.models.live(project_id)
     if live is None:
         raise Conflict(f"project {project_id} has no live version; run `spanloop project adopt {project_id}`")
-    _announce(client, connection, project_id, live.version)
+    _announce(client, connection, project, live.version)
     with store.write() as uow:
         uow.projects.lock(project_id).announced_model_id = live.id
         uow.commit()
@@ -253,20 +253,20 @@ def flip(store: Store, client: LabelStudio, connection: Connection, project_id: 
     return live.version
 
 
-def _announce(client: LabelStudio, connection: Connection, project_id: int, version: str) -> None:
-    backends = find_backends(client, connection, project_id)
+def _announce(client: LabelStudio, connection: Connection, project: Project, version: str) -> None:
+    backends = find_backends(client, connection, project)
     if backends:
         name_backend(client, connection, backends[0], version=version)
     try:
-        client.update_project(project_id, model_version=version)
+        client.update_project(project.id, model_version=version)
     except LabelStudioUnavailable:
         raise
     except LabelStudioError as error:
         if backends:
             raise
         # Without a backend of ours, Label Studio takes only versions that stored predictions have.
-        remedy = f"run `spanloop project adopt {project_id}`"
-        log.warning("no_backend", project_id=project_id, reason=error.message, remedy=remedy)
+        remedy = f"run `spanloop project adopt {project.id}`"
+        log.warning("no_backend", project_id=project.id, reason=error.message, remedy=remedy)
 
 
 def drop_old_predictions(

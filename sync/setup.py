@@ -37,6 +37,10 @@ class Connection:
         """The project's own backend address."""
         return f"{self.url.rstrip('/')}/p/{project_id}"
 
+    def webhook_url(self, project_id: int) -> str:
+        """The project's own webhook address."""
+        return f"{self.backend_url(project_id)}/webhook"
+
     @property
     def headers(self) -> dict[str, str]:
         """What a webhook of ours carries."""
@@ -164,8 +168,8 @@ def _take_in(
         uow.commit()
     client.update_project(stored.id, **_loop_settings(settings))
     # Without a webhook of the backend's address Label Studio would make one that carries no credential.
-    webhook = _ensure_webhook(client, connection, stored.id)
-    backend = _ensure_backend(client, connection, stored.id, version=version)
+    webhook = _ensure_webhook(client, connection, project)
+    backend = _ensure_backend(client, connection, project, version=version)
     client.update_project(stored.id, model_version=version)
     ensure_tabs(client, stored.id, text_key=config.text_key)
     with store.write() as uow:
@@ -227,32 +231,51 @@ def _loop_settings(settings: ProjectSettings) -> dict[str, object]:
     return wanted
 
 
-def _ensure_webhook(client: LabelStudio, connection: Connection, project_id: int) -> Webhook:
+def _ensure_webhook(client: LabelStudio, connection: Connection, project: Project) -> Webhook:
     """The project's one webhook to us, with the credential; others that lead to us would deliver everything twice."""
-    url = f"{connection.backend_url(project_id)}/webhook"
-    ours = [hook for hook in client.list_webhooks(project_id) if connection.is_ours(hook.url)]
-    ours.sort(key=lambda hook: hook.url != url)
+    url = connection.webhook_url(project.id)
+    ours = find_webhooks(client, connection, project)
     for extra in ours[1:]:
         client.delete_webhook(extra.id)
     if not ours:
-        return client.create_webhook(project_id, url, headers=connection.headers)
+        return client.create_webhook(project.id, url, headers=connection.headers)
     return client.update_webhook(ours[0].id, url, headers=connection.headers)
 
 
-def _ensure_backend(client: LabelStudio, connection: Connection, project_id: int, *, version: str) -> Backend:
-    ours = find_backends(client, connection, project_id)
+def _ensure_backend(client: LabelStudio, connection: Connection, project: Project, *, version: str) -> Backend:
+    ours = find_backends(client, connection, project)
     for extra in ours[1:]:
         client.delete_backend(extra.id)
     if not ours:
-        url = connection.backend_url(project_id)
-        return client.create_backend(project_id, url, title=version, user=connection.user, password=connection.password)
+        url = connection.backend_url(project.id)
+        return client.create_backend(project.id, url, title=version, user=connection.user, password=connection.password)
     return name_backend(client, connection, ours[0], version=version)
 
 
-def find_backends(client: LabelStudio, connection: Connection, project_id: int) -> list[Backend]:
-    """The project's backends that lead to us, the one under the project's own address first."""
-    ours = [backend for backend in client.list_backends(project_id) if connection.is_ours(backend.url)]
-    return sorted(ours, key=lambda b: b.url.rstrip("/") != connection.backend_url(project_id))
+def find_webhooks(client: LabelStudio, connection: Connection, project: Project) -> list[Webhook]:
+    """The project's webhooks that lead to us or that we made, which may lead to where we were before; the one under
+    the project's own address first."""
+    hooks = client.list_webhooks(project.id)
+    ours = [hook for hook in hooks if connection.is_ours(hook.url) or hook.id == project.webhook_id]
+    return sorted(ours, key=lambda hook: hook.url != connection.webhook_url(project.id))
+
+
+def find_backends(client: LabelStudio, connection: Connection, project: Project) -> list[Backend]:
+    """The project's backends that lead to us or that we made, which may lead to where we were before; the one under
+    the project's own address first."""
+    backends = client.list_backends(project.id)
+    ours = [backend for backend in backends if connection.is_ours(backend.url) or backend.id == project.backend_id]
+    return sorted(ours, key=lambda backend: backend.url.rstrip("/") != connection.backend_url(project.id))
+
+
+def calls_elsewhere(client: LabelStudio, connection: Connection, project: Project) -> bool:
+    """Whether the webhook or the backend that we made for the project leads to an address that we had before, or
+    carries a credential that we had before."""
+    hooks = [hook for hook in client.list_webhooks(project.id) if hook.id == project.webhook_id]
+    backends = [backend for backend in client.list_backends(project.id) if backend.id == project.backend_id]
+    return any(backend.url.rstrip("/") != connection.backend_url(project.id) for backend in backends) or any(
+        hook.url != connection.webhook_url(project.id) or hook.headers != connection.headers for hook in hooks
+    )
 
 
 def name_backend(client: LabelStudio, connection: Connection, backend: Backend, *, version: str) -> Backend:

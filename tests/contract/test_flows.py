@@ -14,11 +14,12 @@ from sync.drain import DrainPolicy, drain
 from sync.push import drop_old_predictions, flip, push_predictions
 from sync.receive import receive
 from sync.reconcile import reconcile
-from sync.setup import Connection, adopt_project, create_project
+from sync.setup import Connection, adopt_project, calls_elsewhere, create_project
 from tests.contract.conftest import World
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.loop import TEXT, plan, region, register
 from tests.integration.test_sync_push import Fresh, fresh
+from tests.live.receiver import run_receiver
 from training.store.database import open_engine
 from training.store.migrate import upgrade
 from training.store.tables.models import MLModel
@@ -79,6 +80,11 @@ class Loop:
         self.world.answer(model.version)
         return pushed.stored
 
+    def stored(self) -> Project:
+        """The project as the store has it now."""
+        with self.store.read() as uow:
+            return uow.projects.get(self.project.id)
+
     def pull(self, *, full: bool = False) -> None:
         """Reconcile."""
         reconcile(self.store, self.world.client, self.project.id, full=full, clock=lambda: datetime.now(UTC))
@@ -124,6 +130,23 @@ def test_setup_leaves_one_webhook_one_backend_and_one_version_string(world: Worl
     assert (backend.url, backend.title) == (loop.connection.backend_url(project_id), "spanloop-v0")
     assert (hook.url, hook.headers) == (f"{backend.url}/webhook", loop.connection.headers)
     assert client.find_project(project_id).model_version == "spanloop-v0"
+
+
+def test_an_address_that_moved_is_followed_and_the_old_one_goes(world: World, store: Store, loop: Loop) -> None:
+    """Adopted under our new address, the project calls only that one, and its queue shows pre-labels as before."""
+    client, project_id = world.client, loop.project.id
+    (task_id,) = client.import_tasks(project_id, [{"data": {"text": TEXT}}])
+    loop.pull()
+    loop.push(loop.next_version(), fresh(task_id, 0.5))
+    with run_receiver() as moved:
+        moved.answer("spanloop-v1")
+        here = Connection(moved.url, "spanloop", "secret")
+        assert calls_elsewhere(client, here, loop.stored())
+        adopt_project(store, client, here, project_id, plan=plan(), register_base=register, now=datetime.now(UTC))
+        assert not calls_elsewhere(client, here, loop.stored())
+        (backend,), (hook,) = client.list_backends(project_id), client.list_webhooks(project_id)
+        assert (backend.url, hook.url) == (here.backend_url(project_id), f"{here.backend_url(project_id)}/webhook")
+        assert [p.model_version for p in client.next_task(project_id).predictions] == ["spanloop-v1"]
 
 
 def test_after_a_flip_the_queue_follows_the_new_version(loop: Loop) -> None:

@@ -145,11 +145,11 @@ def test_doctor_ends_with_a_code_that_says_whether_there_is_something_to_do(
         ({"is_active": False}, "switched off"),
         ({"url": "{url}/webhook"}, "goes to"),
         ({"send_for_all_actions": False}, "leaves out some actions"),
-        ({"url": "http://elsewhere.test/webhook"}, "no webhook leads to us"),
+        ({"url": "http://before.test/p/1/webhook"}, "goes to http://before.test/p/1/webhook, not to"),
     ],
 )
 def test_doctor_sees_what_is_wrong_with_a_webhook(system: System, change: dict[str, Any], found: str) -> None:
-    """A webhook without our credential, switched off, elsewhere or gone is found, and `adopt` mends it."""
+    """A webhook without our credential, switched off or elsewhere is found, and `adopt` mends it."""
     url = system.services.settings.resolved_backend_url
     system.change_webhook(**{key: value.format(url=url) if key == "url" else value for key, value in change.items()})
     finding = system.only_problem()
@@ -166,16 +166,41 @@ def test_doctor_sees_what_is_wrong_with_a_webhook(system: System, change: dict[s
         ({"auth_method": "NONE"}, "carries no credential"),
         ({"state": "DI", "error": "\nNo answer\nTraceback"}, "not connected: No answer"),
         ({"title": "spanloop-v7"}, "title is 'spanloop-v7', announced is 'spanloop-v0'"),
-        ({"url": "http://elsewhere.test"}, "no ML backend leads to us"),
+        ({"url": "http://before.test/p/1"}, "goes to http://before.test/p/1, not to"),
     ],
 )
 def test_doctor_sees_what_is_wrong_with_a_backend(system: System, change: dict[str, Any], found: str) -> None:
-    """A backend that is elsewhere, open, unreachable, misnamed or gone is found."""
+    """A backend that is elsewhere, open, unreachable or misnamed is found."""
     url = system.services.settings.resolved_backend_url
     system.change_backend(**{key: value.format(url=url) if key == "url" else value for key, value in change.items()})
     finding = system.only_problem()
     assert found in finding.found
     assert f"spanloop project adopt {system.project_id}" in finding.remedy
+
+
+def test_projects_follow_to_another_address(system: System) -> None:
+    """Where `make up` starts on another port, the projects that it made are called there, with nothing left to do."""
+    with run_receiver() as web:
+        settings = system.services.settings.model_copy(update={"backend_url": web.url})
+        moved = replace(system, services=Services(settings))
+        moved.services.__dict__.update(store=system.store, label_studio=system.fake)
+        assert all("not to" in finding.found for finding in moved.problems())
+        assert projects.follow_address(moved.services) == [system.project_id]
+        assert moved.problems() == []
+        assert projects.follow_address(moved.services) == []
+
+
+def test_doctor_sees_that_webhook_and_backend_are_gone(system: System) -> None:
+    """What somebody took away in Label Studio is found, and `adopt` makes it anew."""
+    system.fake.webhooks.clear()
+    assert "no webhook leads to us" in system.only_problem().found
+    system.fake.backends.clear()
+    assert [finding.found.partition(",")[0] for finding in system.problems()] == [
+        "no webhook leads to us",
+        "no ML backend leads to us",
+    ]
+    assert run(["project", "adopt", str(system.project_id), "--base-model", "blank:en"], system.services) == 0
+    assert system.problems() == []
 
 
 @pytest.mark.parametrize(
