@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 
 from config.errors import SpanloopError
 from config.log import get_logger, set_up_logging
 from ml_backend.bootstrap import Services, get_services
+from ml_backend.program import run_program
 from ml_backend.queues import QueueName
 
 log = get_logger(__name__)
@@ -31,7 +33,7 @@ def run_scheduler(services: Services, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """Run until a signal comes."""
+    """Run until a signal comes. Raises ConfigurationError."""
     services = get_services()
     set_up_logging(level=services.settings.log_level, as_json=services.settings.log_json)
     stop = threading.Event()
@@ -41,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(main))

@@ -11,9 +11,10 @@ from rq import Queue, SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
 import ml_backend.jobs  # noqa: F401 (loaded before the fork, so that a job starts in milliseconds)
-from config.errors import ConfigurationError, SpanloopError
+from config.errors import ConfigurationError
 from config.log import get_logger, set_up_logging
 from ml_backend.bootstrap import get_services
+from ml_backend.program import run_program
 from ml_backend.queues import QueueName
 
 log = get_logger(__name__)
@@ -48,22 +49,17 @@ def run_worker(queue: QueueName, *, burst: bool = False) -> None:
             time.sleep(RETRY_SECONDS)
 
 
-def main() -> int:
-    """Run the worker that the command line names."""
-    try:
-        name = sys.argv[1] if len(sys.argv) == 2 else ""
-        if name not in list(QueueName):
-            raise ConfigurationError(f"name one queue of {', '.join(QueueName)}, e.g. python -m ml_backend.worker sync")
-        settings = get_services().settings
-        set_up_logging(level=settings.log_level, as_json=settings.log_json)
-        if name == QueueName.REFRESH:
-            os.nice(REFRESH_NICENESS)
-        run_worker(QueueName(name))
-    except SpanloopError as error:
-        sys.stderr.write(f"{error.message}\n")
-        return error.exit_code
-    return 0
+def main() -> None:
+    """Run the worker that the command line names. Raises ConfigurationError."""
+    name = sys.argv[1] if len(sys.argv) == 2 else ""
+    if name not in list(QueueName):
+        raise ConfigurationError(f"name one queue of {', '.join(QueueName)}, e.g. python -m ml_backend.worker sync")
+    settings = get_services().settings
+    set_up_logging(level=settings.log_level, as_json=settings.log_json)
+    if name == QueueName.REFRESH:
+        os.nice(REFRESH_NICENESS)
+    run_worker(QueueName(name))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

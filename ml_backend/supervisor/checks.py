@@ -8,11 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from rq import Queue, Worker
 
 from config.errors import ConfigurationError
+from ml_backend.queues import open_redis
 from ml_backend.supervisor.process import ReadyCheck, descendants
 
 ASK_SECONDS = 1.0
@@ -56,22 +55,12 @@ def web_ready(url: str, *, workers: int, log: Path) -> ReadyCheck:
     return ready
 
 
-def ask_redis(url: str) -> redis.Redis:
-    """A client that answers or fails at once; the default one tries for seconds, while the other checks wait."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=ASK_SECONDS,
-        socket_connect_timeout=ASK_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 def redis_answers(url: str) -> ReadyCheck:
-    """Ready when Redis answers a ping."""
+    """Ready when Redis answers a ping. Raises ConfigurationError for an address that is none of Redis's."""
 
     def ready(_pid: int, _age: float) -> bool:
         try:
-            with redis.Redis.from_url(url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS) as client:
+            with open_redis(url) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
@@ -85,7 +74,7 @@ def worker_listens(redis_url: str, queue: str) -> ReadyCheck:
     def ready(pid: int, _age: float) -> bool:
         pids = {pid, *(process.pid for process in descendants(pid))}
         try:
-            with ask_redis(redis_url) as client:
+            with open_redis(redis_url) as client:
                 return any(worker.pid in pids for worker in Worker.all(queue=Queue(queue, connection=client)))
         except redis.RedisError:
             return False

@@ -12,7 +12,7 @@ from ml_backend.supervisor.data_folder import DataFolder
 from ml_backend.supervisor.guard import Guard
 from ml_backend.supervisor.keeper import Backoff, Keeper, Listener, Status
 from ml_backend.supervisor.process import ProcessSpec, end_processes, tagged
-from ml_backend.supervisor.system import complete_settings, plan_system
+from ml_backend.supervisor.system import complete_settings, keep_addresses, plan_system
 
 Plan = Callable[[Settings, DataFolder], Sequence[ProcessSpec]]
 
@@ -57,6 +57,8 @@ class Supervisor:
         end_processes(tagged(f"{self.folder.path}|"), grace=5.0)  # left by a supervisor that was killed
         self.settings = complete_settings(self.settings, self.folder)
         self.specs = self._plan(self.settings, self.folder)
+        # Only now: an address where nothing answers would come back at the next start, whoever has mended it since.
+        keep_addresses(self.settings, self.folder)
         tag = f"{self.folder.path}|{secrets.token_hex(4)}"
         self._guard = Guard(tag)
         self._keeper = Keeper(

@@ -49,9 +49,10 @@ ADDRESSES = (
 
 
 def complete_settings(settings: Settings, folder: DataFolder) -> Settings:
-    """The settings of the system on this folder, with what was missing made and remembered.
+    """The settings of the system on this folder, with what was missing made.
 
     Strongest first: what is set in `settings`, the env file, fresh secrets and ports. Needs the folder's lock.
+    `keep_addresses` puts them into the env file, once it is known that a system can be started with them.
     """
     known = _from_env_file(folder)
     chosen = {name: getattr(settings, name) for name in settings.model_fields_set}
@@ -64,9 +65,13 @@ def complete_settings(settings: Settings, folder: DataFolder) -> Settings:
     _settle_redis(values, own)
     _settle_label_studio(values, own)
     folder.remember(own)
-    complete = settings.model_copy(update=values)
-    folder.write_env(env_values(complete, {name for name in ADDRESSES if name in values}))
-    return complete
+    return settings.model_copy(update=values)
+
+
+def keep_addresses(settings: Settings, folder: DataFolder) -> None:
+    """Put what another shell must know, and the next start goes on with, into the folder's env file."""
+    values = env_values(settings, set(ADDRESSES) & settings.model_fields_set)
+    folder.write_env({name: value for name, value in values.items() if value})
 
 
 def _from_env_file(folder: DataFolder) -> dict[str, Any]:
@@ -134,15 +139,20 @@ def plan_system(settings: Settings, folder: DataFolder) -> list[ProcessSpec]:
         specs.insert(0, redis_spec(settings.redis_url, data=folder.path / "redis", logs=folder.logs))
     elif not redis_answers(settings.redis_url)(0, 0.0):
         raise RedisUnavailable(
-            f"Redis at {without_login(settings.redis_url)} does not answer; start it, or remove SPANLOOP_REDIS_URL"
+            f"Redis at {without_login(settings.redis_url)} does not answer; start it, or take SPANLOOP_REDIS_URL out "
+            f"of the environment and of {folder.env_file} to have one started here"
         )
     if settings.label_studio_url == own.get("label_studio_url"):
+        if settings.label_studio_port == settings.port:
+            raise ConfigurationError(
+                f"SPANLOOP_PORT and SPANLOOP_LABEL_STUDIO_PORT are both {settings.port}; set one of them to a free port"
+            )
         check_port_free(LOOPBACK, settings.label_studio_port, setting="SPANLOOP_LABEL_STUDIO_PORT")
         specs.append(label_studio_spec(settings, data=folder.path / "label-studio", logs=folder.logs))
     elif not http_ok(f"{settings.label_studio_url.rstrip('/')}/health")(0, 0.0):
         raise LabelStudioUnavailable(
-            f"Label Studio at {settings.label_studio_url} does not answer; start it, or remove LABEL_STUDIO_URL "
-            "and LABEL_STUDIO_API_KEY to have one started here"
+            f"Label Studio at {settings.label_studio_url} does not answer; start it, or take LABEL_STUDIO_URL and "
+            f"LABEL_STUDIO_API_KEY out of the environment and of {folder.env_file} to have one started here"
         )
     return [*specs, *our_specs(settings, folder)]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from ml_backend.supervisor.checks import ask_redis, free_port, web_ready, worker_listens
+from ml_backend.queues import open_redis
+from ml_backend.supervisor.checks import free_port, web_ready, worker_listens
 from ml_backend.supervisor.keeper import Keeper, State
 from ml_backend.supervisor.process import ProcessSpec, settled
 from ml_backend.supervisor.redis_server import find_redis_server
@@ -72,7 +73,7 @@ def test_compose_redis_starts_with_its_password(tmp_path: Path) -> None:
         try:
             url = f"redis://:pass@127.0.0.1:{port}/0"
             wait_for_redis(url)
-            with ask_redis(url) as client:
+            with open_redis(url) as client:
                 assert client.config_get("appendonly") == {"appendonly": "yes"}
         finally:
             server.terminate()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +13,13 @@ import redis
 
 from config.errors import ConfigurationError, LabelStudioUnavailable, RedisUnavailable
 from config.settings import ENV_FILE, Settings, load_settings
-from ml_backend.supervisor.checks import ask_redis, free_port, without_login
+from ml_backend.queues import open_redis
+from ml_backend.supervisor.checks import free_port, without_login
 from ml_backend.supervisor.data_folder import DataFolder
 from ml_backend.supervisor.process import ProcessSpec
 from ml_backend.supervisor.redis_server import find_redis_server, redis_spec
 from ml_backend.supervisor.supervisor import Supervisor
-from ml_backend.supervisor.system import complete_settings, plan_system
+from ml_backend.supervisor.system import complete_settings, keep_addresses, plan_system
 
 
 @pytest.fixture
@@ -29,7 +33,9 @@ def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
         with monkeypatch.context() as patch:
             for name, value in environ.items():
                 patch.setenv(name, value)
-            return complete_settings(load_settings(), DataFolder(tmp_path))
+            settings = complete_settings(load_settings(), DataFolder(tmp_path))
+            keep_addresses(settings, DataFolder(tmp_path))
+            return settings
 
     return start
 
@@ -127,6 +133,42 @@ def test_plan_does_not_start_what_is_named(complete: Callable[..., Settings], re
     assert "secret" not in caught.value.message
 
 
+def test_an_address_where_nothing_answers_is_not_remembered(tmp_path: Path) -> None:
+    """A mistyped address ends the start, and the next one, without it, knows nothing of it."""
+    mistyped = Settings(data_dir=tmp_path, redis_url=f"redis://127.0.0.1:{free_port()}/0", port=free_port())
+    with pytest.raises(RedisUnavailable, match=f"take SPANLOOP_REDIS_URL out of the environment and of {tmp_path}"):
+        Supervisor(mistyped).start()
+    assert DataFolder(tmp_path).read_env() == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"SPANLOOP_REDIS_URL": "nonsense"}, "SPANLOOP_REDIS_URL is not the address of a Redis"),
+        ({"SPANLOOP_LABEL_STUDIO_PORT": "{port}"}, "SPANLOOP_PORT and SPANLOOP_LABEL_STUDIO_PORT are both {port}"),
+    ],
+)
+def test_settings_that_no_system_can_start_with_are_refused(
+    complete: Callable[..., Settings], tmp_path: Path, wrong: dict[str, str], said: str
+) -> None:
+    """What can be known before anything is started is one sentence at once."""
+    port = str(free_port())
+    settings = complete(SPANLOOP_PORT=port, **{name: value.format(port=port) for name, value in wrong.items()})
+    with pytest.raises(ConfigurationError, match=said.format(port=port)):
+        plan_system(settings, DataFolder(tmp_path))
+
+
+@pytest.mark.parametrize("program", ["supervisor.migrate", "scheduler", "worker sync"])
+def test_a_program_says_what_is_wrong_in_one_sentence(program: str, tmp_path: Path) -> None:
+    """Whose log is shown where it does not start ends with a sentence and an exit code, not with a traceback."""
+    environ = {**os.environ, "SPANLOOP_DATA_DIR": str(tmp_path), "SPANLOOP_LOG_LEVEL": "LOUD"}
+    argv = [sys.executable, "-m", *f"ml_backend.{program}".split()]
+    ended = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == ConfigurationError.exit_code
+    assert ended.stderr.startswith("settings cannot be used: log_level")
+    assert ended.stderr.count("\n") == 1
+
+
 @pytest.fixture(params=["on PATH", "embedded"])
 def redis_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Each redis-server that a machine may have."""
@@ -149,7 +191,7 @@ def test_redis_keeps_its_data_and_its_address(redis_program: Path, tmp_path: Pat
         url = system.settings.redis_url
         with redis.Redis.from_url(url) as client:
             client.set("job", "waits")
-        with ask_redis(without_login(url)) as stranger, pytest.raises(redis.AuthenticationError):
+        with open_redis(without_login(url)) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.get("job")
     with Supervisor(settings, plan=plan) as system, redis.Redis.from_url(url) as client:
         assert system.settings.redis_url == url

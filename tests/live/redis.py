@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from config.errors import ConfigurationError
-from ml_backend.supervisor.checks import ask_redis, free_port
+from ml_backend.queues import open_redis
+from ml_backend.supervisor.checks import free_port
 from ml_backend.supervisor.redis_server import find_redis_server
 
 START_SECONDS = 20.0
@@ -37,7 +38,7 @@ def run_redis(folder: Path) -> Iterator[str]:
 def wait_for_redis(url: str) -> None:
     """Return once it answers; raises TimeoutError."""
     deadline = time.monotonic() + START_SECONDS
-    with ask_redis(url) as client:
+    with open_redis(url) as client:
         while time.monotonic() < deadline:
             try:
                 client.ping()
