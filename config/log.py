@@ -37,6 +37,10 @@ def set_up_logging(*, level: str, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # Its own log, set up before it loads the application, would show an exception's message.
+        logging.getLogger(server).handlers = []
+        logging.getLogger(server).propagate = True
     for noisy in ("httpx", "httpcore", "presidio-analyzer", "rq.worker", "spacy", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

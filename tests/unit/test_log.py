@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+import uvicorn
 
 from config.log import get_logger, mask_secrets, set_up_logging
 
@@ -83,6 +84,21 @@ def test_log_shows_where_it_crashed_and_no_data(
     assert SECRET not in written
     assert TEXT not in written
     assert all(shown in written for shown in ("in crash", "ValueError", "RuntimeError", "crashed"))
+
+
+def test_log_takes_over_what_the_server_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    """uvicorn, which sets up a log of its own before it loads the application, tells of a crash in ours, without data."""
+    server = logging.getLogger("uvicorn.error")
+    uvicorn.Config("ml_backend.app:create_app")
+    set_up_logging(level="INFO", as_json=True)
+    try:
+        crash(SECRET, TEXT)
+    except RuntimeError:
+        server.exception("Exception in ASGI application")
+    written = capsys.readouterr().err
+    assert json.loads(written)["event"] == "Exception in ASGI application"
+    assert SECRET not in written
+    assert TEXT not in written
 
 
 def crash(secret: str, text: str) -> None:
