@@ -12,7 +12,7 @@ from ml_backend.model_slot import LoadedModel
 from sync.convert import to_regions
 from sync.labelling import LabellingConfig, text_of
 from training.examples.proposals import propose
-from training.spans import Prediction, with_finite_scores
+from training.spans import Prediction, find_text_fault, with_finite_scores
 
 log = get_logger(__name__)
 NOTHING = Prediction((), 1.0)
@@ -71,7 +71,10 @@ class SpanloopModel(LabelStudioMLBase):
     def _fits(self, task: Mapping[str, Any], text: str) -> bool:
         if len(text) > self._max_text_chars:
             log.warning("text_too_long", task_id=task.get("id"), characters=len(text), limit=self._max_text_chars)
-        return 0 < len(text) <= self._max_text_chars
+            return False
+        if fault := find_text_fault(text):
+            log.warning("text_unusable", task_id=task.get("id"), reason=fault)
+        return bool(text) and fault is None
 
     def _proposed(self, task: Mapping[str, Any]) -> Prediction | None:
         task_id = task.get("id")

@@ -8,13 +8,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 
 from config.errors import InvalidInput, PayloadTooLarge, SpanloopError, Unauthorized
 from config.log import get_logger
@@ -25,10 +27,13 @@ from ml_backend.model_slot import ModelSlots
 from ml_backend.queues import QueueName
 from sync.labelling import parse_config
 from sync.receive import receive
+from sync.records import LARGEST_ID, is_id
 from training.versions.ab_testing import speaker_of
 from training.versions.arms import Arm
 
 log = get_logger(__name__)
+ProjectId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+_ID = re.compile("[0-9]{1,18}")
 _ringing = threading.Lock()
 
 
@@ -97,7 +102,7 @@ def health() -> dict[str, str]:
 
 @routes.post("/setup")
 @routes.post("/p/{project_id}/setup")
-async def setup(request: Request, project_id: int | None = None) -> dict[str, str]:
+async def setup(request: Request, project_id: ProjectId | None = None) -> dict[str, str]:
     """Answer the version whose predictions Label Studio is to show; a project seen for the first time is taken in."""
     body = parse_body(await read_body(request))
     return await run_in_threadpool(_set_up, request.app.state.services, request.app.state.slots, body, project_id)
@@ -116,7 +121,7 @@ def _set_up(services: Services, slots: ModelSlots, body: Mapping[str, Any], proj
 
 def _project_of(body: Mapping[str, Any]) -> int:
     named = str(body.get("project") or "").partition(".")[0]
-    if not named.isdecimal():
+    if not _ID.fullmatch(named):
         raise InvalidInput(
             "the body names no project; connect the backend at /p/ID, as `spanloop project adopt ID` does"
         )
@@ -125,7 +130,7 @@ def _project_of(body: Mapping[str, Any]) -> int:
 
 @routes.post("/predict")
 @routes.post("/p/{project_id}/predict")
-async def predict(request: Request, project_id: int | None = None) -> dict[str, Any]:
+async def predict(request: Request, project_id: ProjectId | None = None) -> dict[str, Any]:
     """Pre-label tasks: one result for each, in order."""
     body = parse_body(await read_body(request))
     tasks = body.get("tasks")
@@ -140,7 +145,7 @@ def _predict(
     services: Services, slots: ModelSlots, project_id: int, tasks: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     model = slots.announced(project_id)
-    ids = [task["id"] for task in tasks if type(task.get("id")) is int]
+    ids = [task["id"] for task in tasks if is_id(task.get("id"))]
     with services.store.read() as uow:
         config = parse_config(uow.projects.get(project_id).label_config)
         proposals = uow.texts.proposals(project_id, ids)
@@ -159,7 +164,7 @@ def _predict(
 
 @routes.get("/versions")
 @routes.get("/p/{project_id}/versions")
-def versions(request: Request, project_id: int | None = None) -> dict[str, list[str]]:
+def versions(request: Request, project_id: ProjectId | None = None) -> dict[str, list[str]]:
     """The project's versions, newest first; without a project nobody can say."""
     if project_id is None:
         return {"versions": []}
@@ -169,7 +174,7 @@ def versions(request: Request, project_id: int | None = None) -> dict[str, list[
 
 @routes.post("/webhook", status_code=201)
 @routes.post("/p/{project_id}/webhook", status_code=201)
-async def webhook(request: Request, later: BackgroundTasks, project_id: int | None = None) -> dict[str, Any]:
+async def webhook(request: Request, later: BackgroundTasks, project_id: ProjectId | None = None) -> dict[str, Any]:
     """Keep an event: one insert, and 2xx at once (rule 1). All else is done by jobs."""
     services: Services = request.app.state.services
     body = await read_body(request)

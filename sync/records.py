@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from config.errors import InvalidInput
 
 Row = Mapping[str, Any]
+
+LARGEST_ID = 2**63 - 1
+"""The largest number that a database holds as an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,7 @@ def read_view(row: Row) -> View:
 def whole(row: Row, name: str) -> int:
     """The row's integer of this name. Raises InvalidInput."""
     value = row.get(name)
-    if type(value) is not int:
+    if not is_id(value):
         raise InvalidInput(f"a row of Label Studio lacks the integer {name!r}; it holds {_fields(row)}")
     return value
 
@@ -224,7 +227,12 @@ def reference(row: Row, name: str) -> int | None:
     value = row.get(name)
     if isinstance(value, Mapping):
         value = value.get("id")
-    return value if type(value) is int else None
+    return value if is_id(value) else None
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    """Whether this can be the id of something."""
+    return type(value) is int and 0 <= value <= LARGEST_ID
 
 
 def moment(row: Row, name: str) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,6 +12,8 @@ from typing import Any
 
 from config.errors import SpanInvalid
 from training.intervals import Taken
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,12 +106,10 @@ def hash_text(text: str) -> str:
 
 def find_text_fault(text: str) -> str | None:
     """Why no database can hold this text, or None: a null character, or half of a surrogate pair."""
-    for place, character in enumerate(text):
-        if character == "\0" or "\ud800" <= character <= "\udfff":
-            return (
-                f"the text holds the character U+{ord(character):04X} at {place}, which cannot be stored; take it out"
-            )
-    return None
+    found = _UNSTORABLE.search(text)
+    if found is None:
+        return None
+    return f"the text holds the character U+{ord(found[0]):04X} at {found.start()}, which cannot be stored; take it out"
 
 
 def parse_spans(rows: Iterable[dict[str, Any]]) -> tuple[Span, ...]:

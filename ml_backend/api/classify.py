@@ -162,11 +162,7 @@ def _find_fault(text: object, longest: int) -> str | None:
         return "the text is empty"
     if len(text) > longest:
         return f"the text of {len(text)} characters is longer than {longest}"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return find_text_fault(text)
-    return find_text_fault(text) if "\0" in text else None
+    return find_text_fault(text)
 
 
 def _open(services: Services, slots: ModelSlots, project_id: int | None) -> tuple[Project, LoadedModel]:

@@ -35,13 +35,8 @@ EXAMPLE_VERSION = "spanloop-v3"
 
 def check_storable(value: str) -> str:
     """The string if a database can hold it. Raises ValueError."""
-    try:
-        value.encode()
-        sound = "\0" not in value
-    except UnicodeEncodeError:
-        sound = False
-    if not sound:
-        raise ValueError(find_text_fault(value))
+    if fault := find_text_fault(value):
+        raise ValueError(fault)
     return value
 
 

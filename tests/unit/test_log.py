@@ -87,7 +87,7 @@ def test_log_shows_where_it_crashed_and_no_data(
 
 
 def test_log_takes_over_what_the_server_logs(capsys: pytest.CaptureFixture[str]) -> None:
-    """uvicorn, which sets up a log of its own before it loads the application, tells of a crash in ours, without data."""
+    """uvicorn, which sets up its own log before it loads the application, tells of a crash in ours, without data."""
     server = logging.getLogger("uvicorn.error")
     uvicorn.Config("ml_backend.app:create_app")
     set_up_logging(level="INFO", as_json=True)
