@@ -9,8 +9,9 @@ from enum import StrEnum
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from config.errors import LabelStudioError, LabelStudioUnavailable
+from config.errors import LabelConfigRefused, LabelStudioError, LabelStudioUnavailable
 from sync.client import LabelStudio
+from sync.labelling import parse_config
 from sync.records import Backend, StoredProject, Webhook
 from sync.setup import Connection, find_backends, find_webhooks
 from sync.tabs import is_plain
@@ -82,6 +83,11 @@ def check_project(store: Store, client: LabelStudio, connection: Connection, pro
                 f"run `spanloop sync reconcile --project {project_id}`, which takes note of that",
             )
         ]
+    try:
+        parse_config(stored.label_config)
+    except LabelConfigRefused as refusal:
+        # /setup refuses it, too: Label Studio then says of the backend no more than "400 Bad Request".
+        return [Finding(Level.PROBLEM, subject, refusal.message, f"change it in Label Studio, then {adopt}")]
     backends = find_backends(client, connection, project)
     found = [
         *_check_webhook(client, connection, project, subject, adopt),

@@ -178,6 +178,15 @@ def test_doctor_sees_what_is_wrong_with_a_backend(system: System, change: dict[s
     assert f"spanloop project adopt {system.project_id}" in finding.remedy
 
 
+def test_doctor_says_why_a_labelling_config_cannot_be_used(system: System) -> None:
+    """Label Studio shows "400 Bad Request" where /setup refuses a config; the reason stands here, and how to go on."""
+    system.change_project(label_config='<View><Text name="text" value="$text"/></View>')
+    system.change_backend(state="ER", error="400 Client Error: Bad Request")
+    finding = system.only_problem()
+    assert "the labelling config has no <Labels>; put <Labels" in finding.found
+    assert finding.remedy == f"change it in Label Studio, then run `spanloop project adopt {system.project_id}`"
+
+
 def test_projects_follow_to_another_address(system: System) -> None:
     """Where `make up` starts on another port, the projects that it made are called there, with nothing left to do."""
     with run_receiver() as web:
