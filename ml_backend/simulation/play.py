@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from config.errors import InvalidInput, ModelUnavailable
+from config.errors import InvalidInput, LabelStudioUnavailable, ModelUnavailable
 from ml_backend.simulation.gold import GoldText
 from ml_backend.simulation.plan import SimulationPlan, Strategy
 from ml_backend.simulation.report import Outcome, SimulatedRun, VersionRow
@@ -25,6 +25,11 @@ from ml_backend.simulation.watch import (
 from sync.annotator import Page, Submission
 from training.spans import Span
 from training.store.tables.runs import RunStatus
+
+Answer = TypeVar("Answer")
+
+AWAY_SECONDS = 5.0
+"""How long nobody asks a Label Studio that did not answer."""
 
 
 class AnnotatorLike(Protocol):
@@ -135,16 +140,35 @@ class Player:
         """Annotate so many texts; False where the queue ended before."""
         looked = self._patience.clock()
         for _ in range(count):
-            page = self._project.annotator.open_next()
-            if page is None:
+            made = self._patiently(self._annotate_next)
+            if made is None:
                 return False
-            self._run.submissions.append(self._project.annotator.submit(page, self._right_spans(page)))
+            self._run.submissions.append(made)
             self._keep_time()
             self._display.annotated(self._run)
             if self._patience.clock() - looked > 1.0:
                 self._note_ended_runs(self._look())
                 looked = self._patience.clock()
         return True
+
+    def _annotate_next(self) -> Submission | None:
+        page = self._project.annotator.open_next()
+        return None if page is None else self._project.annotator.submit(page, self._right_spans(page))
+
+    def _patiently(self, act: Callable[[], Answer]) -> Answer:
+        """What the act brings, tried again while Label Studio is away, as long as a simulation waits for anything.
+
+        A submit whose answer was lost may have gone in; it is not counted then, and the queue goes on behind it.
+        """
+        since = self._patience.clock()
+        while True:
+            try:
+                return act()
+            except LabelStudioUnavailable:
+                if self._patience.clock() - since > self._patience.idle_seconds:
+                    raise
+                self._display.waits(self._run, "Label Studio to answer")
+                self._patience.sleep(AWAY_SECONDS)
 
     def _right_spans(self, page: Page) -> tuple[Span, ...]:
         if page.text not in self._gold:
@@ -205,7 +229,7 @@ class Player:
         return wait_until(self._look, awaited, patience=self._patience, on_wait=on_wait)
 
     def _look(self) -> LoopState:
-        return self._stage.look(self._project)
+        return self._patiently(partial(self._stage.look, self._project))
 
     def _keep_time(self) -> None:
         self._run.wall_seconds = self._patience.clock() - self._started

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from config.errors import InvalidInput, ModelUnavailable, WaitedTooLong
+from config.errors import InvalidInput, LabelStudioUnavailable, ModelUnavailable, WaitedTooLong
 from ml_backend.simulation.gold import GoldSet, GoldText
 from ml_backend.simulation.plan import SimulationPlan, Strategy, read_strategies
 from ml_backend.simulation.report import Report, RunState
@@ -139,6 +139,35 @@ def test_a_run_without_progress_is_said() -> None:
     """A run that shows no sign of life within the patience ends the simulation."""
     with pytest.raises(WaitedTooLong, match=r"the training run to start.*worker-training\.log"):
         play(FakeStage(["stays"]), plan_of())
+
+
+@pytest.mark.parametrize("call", ["next_task", "create_annotation", "iter_tasks"])
+def test_a_label_studio_that_is_away_is_waited_for(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the annotator is about when Label Studio goes away, it goes on once that is back."""
+    stage, answers = FakeStage(), iter([True, True, False, False])
+    working = getattr(stage.studio, call)
+
+    def answer(*given: Any, **named: Any) -> Any:
+        if not next(answers, True):
+            raise LabelStudioUnavailable("Label Studio does not answer")
+        return working(*given, **named)
+
+    monkeypatch.setattr(stage.studio, call, answer)
+    runs, display = play(stage, plan_of())
+    assert rows(runs, "version", "annotations") == [("v0", 0), ("v1", 4), ("v2", 8)]
+    assert display.waits_for.count("Label Studio to answer") == 2
+
+
+def test_a_label_studio_that_stays_away_ends_the_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time that a simulation waits for anything, it says that Label Studio does not answer."""
+    stage = FakeStage()
+
+    def away(*_: Any) -> None:
+        raise LabelStudioUnavailable("Label Studio does not answer")
+
+    monkeypatch.setattr(stage.studio, "next_task", away)
+    with pytest.raises(LabelStudioUnavailable):
+        play(stage, plan_of())
 
 
 def test_an_interruption_keeps_what_was_measured() -> None:
