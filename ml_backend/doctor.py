@@ -158,7 +158,8 @@ def _check_inbox(store: Store) -> Iterator[Finding]:
             Level.PROBLEM,
             "inbox",
             f"{parked} events are parked after failing again and again",
-            "`spanloop sync events` says why; mend that, then run `spanloop sync replay --all`",
+            "`spanloop sync events` says why; mend that, then run `spanloop sync replay --all`, or "
+            "`spanloop sync discard ID` for one that nothing can come of",
         )
     if late:
         yield Finding(

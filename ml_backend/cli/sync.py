@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +13,13 @@ from ml_backend.bootstrap import Services, utc_now
 from ml_backend.cli.bell import ring
 from ml_backend.cli.session import AsJson, ProjectId, Session, session_of
 from sync.reconcile import Reconciled, reconcile
+from training.store.inbox import Inbox
 from training.store.tables.inbox import Event, EventStatus
 from training.store.tables.projects import Project
 from training.store.unit_of_work import UnitOfWork
+
+ParkedEvent = Annotated[int | None, typer.Argument(metavar="ID", help="A parked event.")]
+EveryEvent = Annotated[bool, typer.Option("--all", help="All parked events.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after what comes in from Label Studio.")
 
@@ -112,27 +116,41 @@ def _event_row(event: Event) -> dict[str, Any]:
 
 
 @app.command()
-def replay(
-    context: typer.Context,
-    event_id: Annotated[int | None, typer.Argument(metavar="ID", help="A parked event.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All parked events.")] = False,
-) -> None:
+def replay(context: typer.Context, event_id: ParkedEvent = None, every: EveryEvent = False) -> None:
     """Put parked events back into the queue with a clean count of failures."""
     session = session_of(context)
-    if (event_id is None) is not every:
-        raise InvalidInput("name one event, or give --all")
-    count = replay_events(session.services, None if event_id is None else [event_id])
+    count = replay_events(session.services, _named_or_every(event_id, every=every))
     session.say(f"{count} {'event goes' if count == 1 else 'events go'} back into the queue.")
 
 
 def replay_events(services: Services, event_ids: Iterable[int] | None) -> int:
     """Put parked events, all unless some are named, back into the queue, and ring for the drain."""
+    count = _settle(services, event_ids, lambda inbox, event_id: inbox.replay(event_id, utc_now()))
+    ring(services, "drain")
+    return count
+
+
+@app.command()
+def discard(context: typer.Context, event_id: ParkedEvent = None, every: EveryEvent = False) -> None:
+    """Let go of parked events that nothing can come of; what Label Studio holds is pulled in any case."""
+    session = session_of(context)
+    event_ids = _named_or_every(event_id, every=every)
+    count = _settle(session.services, event_ids, lambda inbox, event_id: inbox.discard(event_id))
+    session.say(f"{count} {'event is' if count == 1 else 'events are'} let go of.")
+
+
+def _named_or_every(event_id: int | None, *, every: bool) -> list[int] | None:
+    if (event_id is None) is not every:
+        raise InvalidInput("name one event, or give --all")
+    return None if event_id is None else [event_id]
+
+
+def _settle(services: Services, event_ids: Iterable[int] | None, act: Callable[[Inbox, int], object]) -> int:
     with services.store.write() as uow:
         wanted = uow.inbox.parked_ids() if event_ids is None else list(event_ids)
         for event_id in wanted:
-            uow.inbox.replay(event_id, utc_now())
+            act(uow.inbox, event_id)
         uow.commit()
-    ring(services, "drain")
     return len(wanted)
 
 

@@ -394,6 +394,22 @@ def test_cli_sync_lists_and_replays_parked_events(spanloop: CommandLine) -> None
     assert len(spanloop.json("sync", "events", "--status", "pending")) == 3
 
 
+def test_cli_sync_lets_go_of_events_that_nothing_can_come_of(spanloop: CommandLine) -> None:
+    """An event of a project that is gone would be parked again and again; discarded, it is done with its reason."""
+    spanloop.create()
+    with spanloop.store.write() as uow:
+        for key in "abc":
+            uow.inbox.add(new_event(key, status=EventStatus.PARKED, attempts=1, error=f"reason {key}"))
+        uow.commit()
+    last = spanloop.json("sync", "events")[0]["id"]
+    assert "1 event is let go of" in spanloop("sync", "discard", last)
+    spanloop("sync", "discard", last, code=4)
+    spanloop("sync", "discard", code=2)
+    assert "2 events are let go of" in spanloop("sync", "discard", "--all")
+    done = spanloop.json("sync", "events", "--status", "done")
+    assert [row["reason"] for row in done] == ["reason c", "reason b", "reason a"]
+
+
 def test_cli_sync_pulls_and_drains(spanloop: CommandLine) -> None:
     """Reconciling says what webhooks missed, for one project or all; draining works the inbox off."""
     project_id = spanloop.create()

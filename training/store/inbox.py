@@ -85,13 +85,24 @@ class Inbox:
 
     def replay(self, event_id: int, now: datetime) -> Event:
         """Put a parked event back into the queue with a clean count of failures. Raises NotFound, Conflict."""
+        event = self._get_parked(event_id)
+        event.status, event.attempts, event.error, event.lease_token = EventStatus.PENDING, 0, None, None
+        event.available_at = now
+        return event
+
+    def discard(self, event_id: int) -> Event:
+        """Call a parked event done, with the reason why nothing came of it. Raises NotFound, Conflict."""
+        event = self._get_parked(event_id)
+        event.status = EventStatus.DONE
+        return event
+
+    def _get_parked(self, event_id: int) -> Event:
         event = self.get(event_id)
         if event.status != EventStatus.PARKED:
             raise Conflict(
-                f"event {event_id} is {event.status}; only parked events can be replayed", status=event.status
+                f"event {event_id} is {event.status}; only parked events can be replayed or discarded",
+                status=event.status,
             )
-        event.status, event.attempts, event.error, event.lease_token = EventStatus.PENDING, 0, None, None
-        event.available_at = now
         return event
 
     def delete_done(self, before: datetime, *, limit: int = 5000) -> int:
