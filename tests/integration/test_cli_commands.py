@@ -206,6 +206,8 @@ def test_cli_import_says_what_is_wrong_with_a_file(spanloop: CommandLine) -> Non
     spanloop("import", spanloop.folder / "missing.txt", code=3)
     assert "missing.txt" in spanloop.err
     spanloop("import", spanloop.folder / "labels.yaml", code=2)
+    spanloop("import", ".", code=2)
+    assert "known are files that end in .txt" in spanloop.err
     assert ".jsonl" in spanloop.err
     spanloop("import", spanloop.file("bad.jsonl", "{", "["), code=2)
     assert "2 lines could not be used" in spanloop.out

@@ -40,7 +40,7 @@ def read_rows(path: Path, *, max_chars: int) -> Iterator[Row | RejectedRow]:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise InvalidInput(f"{path.name} cannot be read: known are files that end in {', '.join(READERS)}")
+        raise InvalidInput(f"{path} cannot be read: known are files that end in {', '.join(READERS)}")
     try:
         with path.open("rb") as file:
             start = file.read(2)

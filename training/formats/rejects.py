@@ -16,7 +16,7 @@ SUFFIX = ".rejects.jsonl"
 
 def rejects_path(source: Path) -> Path:
     """Where the rejects of an import file go unless somebody says otherwise: beside it."""
-    return source.with_name(source.name + SUFFIX)
+    return source.parent / f"{source.name}{SUFFIX}"
 
 
 class RejectsFile:
