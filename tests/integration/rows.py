@@ -145,11 +145,12 @@ class Desk:
             uow.commit()
         return news
 
-    def delete(self, *annotation_ids: int, at: float = 100) -> int:
-        """Annotations were deleted; how many of them stood."""
+    def delete(self, *annotation_ids: int, at: float = 100, drained: float | None = None) -> int:
+        """Annotations were deleted, of which the store learns when the news is drained; how many of them stood."""
         with self.store.write() as uow:
             project = uow.projects.lock(self.project_id)
-            standing = record_deletions(uow, project, annotation_ids, now=later(at), told_at=later(at))
+            now = later(at if drained is None else drained)
+            standing = record_deletions(uow, project, annotation_ids, now=now, told_at=later(at))
             uow.commit()
         return standing
 

@@ -109,3 +109,15 @@ def test_a_late_deletion_does_not_take_what_was_made_after_it(store: Store) -> N
     example = desk.example(NEW)
     assert example is not None
     assert example.verified
+
+
+def test_a_deletion_drained_late_leaves_what_was_made_meanwhile(store: Store) -> None:
+    """Of an annotation that nobody told of comes its deletion alone; the next one of its number was made after that."""
+    desk = Desk(store)
+    desk.task(2, NEW)
+    desk.delete(1, at=100, drained=500)
+    assert not desk.annotate(1, 2, ADA, at=501, created_at=later(50))
+    assert desk.annotate(1, 2, BOB, at=502, created_at=later(401))
+    example = desk.example(NEW)
+    assert example is not None
+    assert example.verified

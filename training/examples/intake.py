@@ -321,7 +321,7 @@ def record_deletions(
     for annotation_id in annotation_ids:
         row = uow.annotations.find(project.id, annotation_id)
         if row is None:
-            uow.annotations.add(_tombstone(project.id, annotation_id, now))
+            uow.annotations.add(_tombstone(project.id, annotation_id, told_at or now))
         elif not row.deleted and (told_at is None or row.created_at <= told_at + CLOCK_SKEW):
             standing += 1
             _delete_annotation(uow, project, row, now=now)
