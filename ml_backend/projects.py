@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, InvalidInput, LabelStudioError
+from config.log import get_logger
 from ml_backend.bootstrap import Services, utc_now
 from sync.client import LabelStudio
 from sync.setup import (
@@ -25,6 +26,7 @@ from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Taxonomy, load_taxonomy
 from training.versions.registry import register_base
 
+log = get_logger(__name__)
 ENGLISH_BASE = "en_core_web_sm"
 HOW_TO_LABEL = 'Label here, by the button "Label All Tasks"'
 
@@ -97,17 +99,26 @@ def adopt(services: Services, project_id: int, plan: Plan) -> Project:
 def follow_address(services: Services) -> list[int]:
     """Connect anew the projects that Label Studio still looks for where we were before; their ids.
 
-    So a system that was started on another port goes on. Raises LabelStudioError.
+    So a system that was started on another port goes on. What keeps a project from it is logged, and holds up no other.
+    Raises LabelStudioError.
     """
     connection, client = connection_of(services), services.label_studio
     there = {stored.id for stored in client.list_projects()}
     with services.store.read() as uow:
         known = [project for project in uow.projects.all() if project.id in there]
     moved = [project for project in known if calls_elsewhere(client, connection, project)]
-    for project in moved:
-        plan = Plan(load_taxonomy(None), project.language, project.base_model, parse_settings(project.settings))
+    return [project.id for project in moved if _connect_anew(services, project)]
+
+
+def _connect_anew(services: Services, project: Project) -> bool:
+    plan = Plan(load_taxonomy(None), project.language, project.base_model, parse_settings(project.settings))
+    try:
         adopt(services, project.id, plan)
-    return [project.id for project in moved]
+    except (InvalidInput, LabelStudioError) as error:
+        remedy = f"mend that, then run `spanloop project adopt {project.id}`"
+        log.warning("project_left_behind", project_id=project.id, reason=error.message, remedy=remedy)
+        return False
+    return True
 
 
 def change_settings(

@@ -187,16 +187,30 @@ def test_doctor_says_why_a_labelling_config_cannot_be_used(system: System) -> No
     assert finding.remedy == f"change it in Label Studio, then run `spanloop project adopt {system.project_id}`"
 
 
+def started_at(url: str, system: System) -> System:
+    """The same system, started again at another address."""
+    services = Services(system.services.settings.model_copy(update={"backend_url": url}))
+    services.__dict__.update(store=system.store, label_studio=system.fake)
+    return replace(system, services=services)
+
+
 def test_projects_follow_to_another_address(system: System) -> None:
     """Where `make up` starts on another port, the projects that it made are called there, with nothing left to do."""
     with run_receiver() as web:
-        settings = system.services.settings.model_copy(update={"backend_url": web.url})
-        moved = replace(system, services=Services(settings))
-        moved.services.__dict__.update(store=system.store, label_studio=system.fake)
+        moved = started_at(web.url, system)
         assert all("not to" in finding.found for finding in moved.problems())
         assert projects.follow_address(moved.services) == [system.project_id]
         assert moved.problems() == []
         assert projects.follow_address(moved.services) == []
+
+
+def test_a_project_that_cannot_follow_holds_up_no_other(system: System) -> None:
+    """One whose labelling config was spoilt meanwhile stays behind; the others are called where we are now."""
+    plan = projects.plan_project(taxonomy_of(["PERSON"], load_taxonomy(None)), base_model="blank:en")
+    other = projects.create(system.services, "Bills", plan)
+    system.change_project(label_config='<View><Text name="text" value="$text"/></View>')
+    with run_receiver() as web:
+        assert projects.follow_address(started_at(web.url, system).services) == [other.id]
 
 
 def test_doctor_sees_that_webhook_and_backend_are_gone(system: System) -> None:
