@@ -17,7 +17,7 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from training.store.database import open_engine
+from training.store.database import describe_failure, open_engine
 from training.store.migrate import upgrade
 from training.store.unit_of_work import Store
 
@@ -65,9 +65,10 @@ def postgres_url() -> Iterator[str]:
         _run([*_as_postgres(), *initdb])
         with (folder / "log").open("wb") as log:
             running = subprocess.Popen([*_as_postgres(), *server, *quick], stdout=log, stderr=log, cwd="/")
+        url = f"postgresql://postgres@127.0.0.1:{port}"
         try:
-            _wait_for_port(port, running)
-            yield f"postgresql://postgres@127.0.0.1:{port}"
+            _wait_for_server(url, running)
+            yield url
         finally:
             running.send_signal(signal.SIGQUIT)
             running.wait(30)
@@ -85,14 +86,15 @@ def _as_postgres() -> list[str]:
     return ["runuser", "-u", "postgres", "--"] if root else []
 
 
-def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+def _wait_for_server(url: str, server: subprocess.Popen[bytes]) -> None:
+    # It listens before it takes anybody in.
+    engine = open_engine(f"{url}/postgres")
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while (failure := describe_failure(engine)) is not None:
+        if time.monotonic() > deadline or server.poll() is not None:
+            raise RuntimeError(f"PostgreSQL did not start; it ended with {server.poll()}: {failure}")
         time.sleep(0.05)
-    raise RuntimeError(f"PostgreSQL did not start on port {port}; it ended with {server.poll()}")
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")
