@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from config.errors import Conflict, RunError, RunLost, SpanloopError
+from config.errors import Conflict, RunCancelled, RunError, RunLost, SpanloopError
 from config.log import get_logger
 from training.learning.trainer import train_pipeline
 from training.metrics.evaluate import Scores
@@ -214,9 +214,7 @@ def _train_and_judge(
     trained = load_pipeline(spec, output)
     judgement = _judge(project, settings, trained, live, snapshot, workshop, on_step=heartbeat.check)
     heartbeat.check()
-    artefact = workshop.artefacts.save(output, f"project-{project.id}")
-    found, verdict = judgement.candidate, judgement.verdict
-    candidate = Candidate(spec, artefact, found, verdict, live.id if live else None)
+    found = judgement.candidate
     figures = {
         "candidate": found.to_json(),
         "live": judgement.live.to_json(),
@@ -226,8 +224,13 @@ def _train_and_judge(
         ),
         **_report(found.scores, snapshot, project.labels),
     }
+    artefact = workshop.artefacts.save(output, f"project-{project.id}")
+    candidate = Candidate(spec, artefact, found, judgement.verdict, live.id if live else None)
     try:
         return _register(project, run, candidate, snapshot, workshop, figures=figures, seconds=seconds)
+    except RunCancelled:
+        workshop.artefacts.delete(artefact.path)
+        raise
     except Conflict as error:
         workshop.artefacts.delete(artefact.path)
         raise RunLost(f"run {run.id} was taken from this worker before its model was registered") from error
@@ -286,21 +289,43 @@ def _register(
     with workshop.store.write() as uow:
         uow.projects.lock(project.id)
         done = uow.runs.move(run.id, RunStatus.COMPLETED, worker=run.worker)
+        if done.cancel_requested:
+            raise RunCancelled(f"run {run.id} was cancelled")
+        live = uow.models.live(project.id)
+        overtaken = live is not None and live.id != candidate.parent_id
+        if live is not None and overtaken:
+            candidate = replace(candidate, verdict=_say_overtaken(candidate.verdict, live))
         model = register_candidate(uow, project, candidate, now=now)
         done.model_id, done.finished_at, done.training_seconds = model.id, now, seconds
         done.metrics, done.verdict, done.error = figures, candidate.verdict.to_json(), None
         _incorporate(uow, done, snapshot)
-        activated = done.promote and candidate.verdict.passed
-        if activated and parse_settings(project.settings).gate_needs_ab:
-            activated = False
-            _challenge(uow, project, done, model, now=now)
-        elif activated:
-            activate(uow, project.id, model.id, by=done.trigger, reason=_why(candidate.verdict), now=now)
+        may = done.promote and candidate.verdict.passed and not overtaken
+        activated = may and _put_forward(uow, project, done, model, candidate.verdict, now=now)
         uow.commit()
     log.info(
         "run_completed", run_id=run.id, version=model.version, f1=candidate.evaluation.scores.f1, activated=activated
     )
     return RunOutcome(RunStatus.COMPLETED, project.id, model.id, activated)
+
+
+def _say_overtaken(verdict: Verdict, live: MLModel) -> Verdict:
+    """The verdict, which speaks of the version that was live before this one came."""
+    said = (
+        f"It does not go live by itself: {live.version} went live while it was trained, and it was compared with the "
+        "version before."
+    )
+    return replace(verdict, reasons=(*verdict.reasons, said))
+
+
+def _put_forward(
+    uow: UnitOfWork, project: Project, run: TrainingBatch, model: MLModel, verdict: Verdict, *, now: datetime
+) -> bool:
+    """Put a model live that passed its gate, or into the test that the project wants first; whether it is live."""
+    if parse_settings(project.settings).gate_needs_ab:
+        _challenge(uow, project, run, model, now=now)
+        return False
+    activate(uow, project.id, model.id, by=run.trigger, reason=_why(verdict), now=now)
+    return True
 
 
 def _challenge(uow: UnitOfWork, project: Project, run: TrainingBatch, model: MLModel, *, now: datetime) -> None:
