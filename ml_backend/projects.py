@@ -128,8 +128,8 @@ def change_settings(
     LabelStudioUnavailable or LabelStudioError with nothing changed.
     """
     with store.read() as uow:
-        before = parse_settings(uow.projects.get(project_id).settings)
-    after = before.with_changes(**changes)
+        project = uow.projects.get(project_id)
+    before, after = parse_settings(project.settings), project_settings.settings_after(project, changes)
     if after.rule.annotators != before.rule.annotators:
         set_annotators(label_studio(), project_id, after.rule.annotators)
     project_settings.change_settings(store, project_id, changes, clock=utc_now)

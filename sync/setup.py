@@ -15,6 +15,7 @@ from sync.mirror import set_config
 from sync.records import Backend, StoredProject, Webhook
 from sync.tabs import ensure_tabs
 from training.policy import ProjectSettings, VerifiedBy, parse_settings
+from training.project_settings import check_floors
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store, UnitOfWork
 from training.taxonomy import Taxonomy, load_taxonomy
@@ -75,9 +76,11 @@ def create_project(
     """Make a project of this title in Label Studio, connect it, and put its version 0 live.
 
     A second time it mends what is missing of the project with this title and these labels.
-    Raises Conflict where the title stands for a project with other labels.
+    Raises Conflict where the title stands for a project with other labels, InvalidInput for recall floors of labels
+    that it has not.
     """
     title = title.strip()
+    check_floors(plan.settings, plan.taxonomy.names)
     xml = build_config(plan.taxonomy)
     stored = next((p for p in client.list_projects() if p.title == title), None)
     if stored is None:
@@ -104,11 +107,13 @@ def adopt_project(
     """Connect a project that is there in Label Studio; its labelling config stays. Mends a connection, too.
 
     For a project that is known already, `plan` gives no more than what is known of new labels.
-    Raises NotFound, and LabelConfigRefused where no spans can come from its config.
+    Raises NotFound, LabelConfigRefused where no spans can come from its config, and InvalidInput for recall floors of
+    labels that it has not.
     """
     stored = client.find_project(project_id)
     if stored is None:
         raise NotFound(f"Label Studio has no project {project_id} that this API key may see")
+    check_floors(plan.settings, parse_config(stored.label_config).labels)
     return _take_in(store, client, connection, stored=stored, plan=plan, register_base=register_base, now=now)
 
 

@@ -14,7 +14,7 @@ from croniter import CroniterBadDateError, croniter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from config.errors import InvalidInput
-from training.spans import find_text_fault
+from training.spans import find_text_fault, hash_text
 
 LARGEST_BACK_OFF_SECONDS = 6 * 3600.0
 SMALLEST_BACK_OFF_SECONDS = 10.0
@@ -254,6 +254,11 @@ def next_scheduled(settings: ProjectSettings, now: datetime) -> datetime | None:
     except CroniterBadDateError:
         return None
     return found.astimezone(UTC)
+
+
+def schedule_name(settings: ProjectSettings) -> str:
+    """What the cron line is called in the store's due times; another line, or time zone, is another name."""
+    return f"cron {hash_text(f'{settings.schedule} {settings.time_zone}')[:32]}"
 
 
 @dataclass(frozen=True, slots=True)

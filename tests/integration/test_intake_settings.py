@@ -63,6 +63,15 @@ def test_intake_refuses_settings_that_make_no_sense(store: Store, changes: dict[
         assert uow.projects.get(1).settings == {}
 
 
+def test_intake_refuses_a_recall_floor_for_a_label_that_is_not_there(store: Store) -> None:
+    """A misspelt label would disarm the floor; where a label went later, other settings can still be changed."""
+    Desk(store, settings={"gate_recall_floors": {"GONE": 0.5}})
+    with pytest.raises(InvalidInput, match=r"SNN .known: PERSON, SSN, CITY"):
+        change_settings(store, 1, {"gate_recall_floors": "SNN:0.9"}, clock=clock)
+    assert change_settings(store, 1, {"retrain_after": 7}, clock=clock).gate_recall_floors == {"GONE": 0.5}
+    assert change_settings(store, 1, {"gate_recall_floors": "SSN:0.9"}, clock=clock).gate_recall_floors == {"SSN": 0.9}
+
+
 def test_intake_names_a_project_that_has_no_settings(store: Store) -> None:
     """Settings of an unknown project are refused with the way to the known ones."""
     with pytest.raises(NotFound, match="spanloop project list"):

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.rows import Desk, later, new_run, span_of
 from tests.integration.shop import Shop
 from training.prediction.pipeline import base_spec
+from training.project_settings import change_settings
 from training.runs.retraining import decide, request_due_run
 from training.runs.run import Workshop, execute_run, request_run
 from training.store.tables.runs import RunStatus
@@ -18,6 +19,7 @@ from training.taxonomy import Taxonomy
 from training.versions.artefacts import ArtefactStore
 from training.versions.registry import open_version, register_base
 
+DAY = 86_400
 SETTINGS = {"retrain_after": 5, "min_samples": 5, "quiet_seconds": 20, "min_interval_seconds": 60}
 
 
@@ -206,3 +208,12 @@ def test_run_follows_a_changed_cron_line_at_once(shop: Shop) -> None:
     assert due(shop, later(1)) is None
     assert due(shop, later(3600 + 1799)) is None
     assert due(shop, later(3600 + 1800)) is not None
+
+
+def test_run_does_not_make_up_times_at_which_its_line_was_off(shop: Shop) -> None:
+    """A line that was taken away and is back counts from then on, as a new one does."""
+    for at, line in ((0, "0 2 * * *"), (60, ""), (10 * DAY, "0 2 * * *")):
+        change_settings(shop.store, 1, {"schedule": line, "retrain_after": 1000}, clock=lambda: shop.now)
+        shop.annotate("train", 3)
+        assert due(shop, later(at)) is None
+    assert due(shop, later(11 * DAY)) is not None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from config.errors import Conflict, LabelConfigRefused, LabelStudioUnavailable, NotFound
+from config.errors import Conflict, InvalidInput, LabelConfigRefused, LabelStudioUnavailable, NotFound
 from sync.labelling import parse_config
 from sync.setup import adopt_project, create_project, ensure_project
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.integration.loop import CONNECTION, Loop, plan, register
 from tests.integration.rows import CONFIG, LABELS, NOW
+from training.policy import parse_settings
 from training.store.tables.projects import Project
 from training.store.unit_of_work import Store
 
@@ -68,6 +70,21 @@ def test_a_created_project_is_connected_and_serves_version_0(sqlite_store: Store
     assert project.evaluate_predictions_automatically is False
     assert parse_config(project.label_config).labels == LABELS
     assert kept.labels == LABELS
+
+
+def test_a_recall_floor_for_a_label_that_is_not_there_makes_no_project(
+    sqlite_store: Store, fake: FakeLabelStudio
+) -> None:
+    """A misspelt label is named before anything is made, by creating and by adopting."""
+    wanted = replace(plan(*LABELS), settings=parse_settings({"gate_recall_floors": {"SNN": 0.9}}))
+    there = fake.create_project("Theirs", CONFIG)
+    ways = (partial(create_project, title="Letters"), partial(adopt_project, project_id=there.id))
+    for way in ways:
+        with pytest.raises(InvalidInput, match="SNN"):
+            way(sqlite_store, fake, CONNECTION, plan=wanted, register_base=register, now=NOW)
+    assert list(fake.projects) == [there.id]
+    with sqlite_store.read() as uow:
+        assert uow.projects.all() == []
 
 
 def test_creating_twice_changes_nothing(sqlite_store: Store, fake: FakeLabelStudio) -> None:

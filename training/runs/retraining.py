@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from training.policy import Decision, next_scheduled, parse_settings, should_train
+from training.policy import Decision, next_scheduled, parse_settings, schedule_name, should_train
 from training.runs.run import request_run
-from training.spans import hash_text
 from training.store.tables.projects import Project
 from training.store.tables.runs import RunStatus, TrainingBatch
 from training.store.unit_of_work import UnitOfWork
@@ -54,8 +53,7 @@ def _is_scheduled(uow: UnitOfWork, project: Project, *, now: datetime) -> bool:
     if next_due is None or uow.runs.active(project.id) is not None:
         return False
     # A changed line is another name: what the old one had planned does not hold the new one back.
-    name = f"cron {hash_text(f'{settings.schedule} {settings.time_zone}')[:32]}"
-    if not uow.schedule.claim_planned(name, project.id, next_due=next_due, now=now):
+    if not uow.schedule.claim_planned(schedule_name(settings), project.id, next_due=next_due, now=now):
         return False
     counts = uow.examples.count(project.id)
     return counts.newly_verified > 0 and counts.verified >= settings.min_samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -35,6 +35,10 @@ class Schedule:
     def is_known(self, name: str, project_id: int) -> bool:
         """Whether `name` was ever claimed."""
         return self._find(name, project_id) is not None
+
+    def forget(self, name: str, project_id: int) -> None:
+        """Let `name` be as if it had never been claimed."""
+        self._session.execute(delete(DueTime).where(DueTime.name == name, DueTime.project_id == project_id))
 
     def due_at(self, name: str, project_id: int) -> datetime | None:
         """When `name` is due next; None where it was never claimed."""
