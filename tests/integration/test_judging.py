@@ -40,8 +40,9 @@ def test_judging_compares_versions_on_the_present_test_part(shop: Shop) -> None:
     assert found.b.worst == ()
 
 
-def test_judging_ends_within_some_texts_of_a_cancel() -> None:
-    """However many test texts there are, a run that is cancelled while it measures reads only the next few."""
+@pytest.mark.parametrize(("texts", "chars", "most_read"), [(5_000, 20, 100), (50, 50_000, 1)])
+def test_judging_ends_within_some_texts_of_a_cancel(texts: int, chars: int, most_read: int) -> None:
+    """However many test texts there are, and long, a run that is cancelled while it measures reads only a few more."""
     read: list[str] = []
 
     class Reader:
@@ -53,10 +54,10 @@ def test_judging_ends_within_some_texts_of_a_cancel() -> None:
         if read:
             raise RunCancelled("somebody wants it to stop")
 
-    test = [GoldText(number, f"text {number}", ()) for number in range(5000)]
+    test = [GoldText(number, "text " * (chars // 5), ()) for number in range(texts)]
     with pytest.raises(RunCancelled):
         evaluate_pipeline(Reader(), test, ("PERSON",), seed=0, on_step=check)  # type: ignore[arg-type]
-    assert 0 < len(read) <= 100
+    assert 0 < len(read) <= most_read
 
 
 def test_judging_stores_everything_with_the_run_and_over_time(shop: Shop) -> None:

@@ -6,7 +6,7 @@ token and listed; one that would then share a token with a longer span is listed
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,14 +77,20 @@ def _hide(doc: Any, labels: Collection[str]) -> Any:
     return hidden
 
 
-def build_corpus(nlp: Any, examples: Sequence[Example], *, rest: str = "outside") -> Corpus:
+def build_corpus(
+    nlp: Any, examples: Iterable[Example], *, rest: str = "outside", on_step: Callable[[], None] = lambda: None
+) -> Corpus:
     """Gold docs of the pipeline's tokenizer, long texts cut into windows that leave every gold span whole.
 
     `rest` says what tokens beside the spans are: "outside" of all entities, or "missing", which is unknown.
+    What `on_step` raises, text by text, ends the building.
     """
     docs: list[Any] = []
     misaligned: list[Misalignment] = []
+    spans = 0
     for number, example in enumerate(examples):
+        on_step()
+        spans += len(example.spans)
         left = set(example.spans)
         for start, end in cut_windows(example.text, size=WINDOW_CHARS, whole=example.spans):
             doc = nlp.make_doc(example.text[start:end])
@@ -94,7 +100,7 @@ def build_corpus(nlp: Any, examples: Sequence[Example], *, rest: str = "outside"
             docs += [doc] if len(doc) else []
         # Longer than a window, or outside of the text.
         misaligned += [Misalignment(number, span, None) for span in sorted(left)]
-    return Corpus(tuple(docs), sum(len(example.spans) for example in examples), tuple(misaligned))
+    return Corpus(tuple(docs), spans, tuple(misaligned))
 
 
 def _label(doc: Any, spans: Iterable[Span], *, offset: int, example: int, rest: str) -> Iterator[Misalignment]:

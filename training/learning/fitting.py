@@ -12,10 +12,10 @@ from training.prediction.calibration import Curve, fit_curve
 from training.prediction.compose import Evidence, choose
 from training.prediction.pipeline import Pipeline, PipelineSpec
 from training.prediction.scoring import DEFAULT_SPAN, DEFAULT_TASK, Calibration, log_odds, task_log_odds
+from training.prediction.windows import in_portions
 
 # With fewer training spans than this a label's patterns are kept beside the model where neither is better.
 SMALL_SUPPORT = 30
-CHUNK = 64
 
 
 def fit(
@@ -23,7 +23,7 @@ def fit(
 ) -> PipelineSpec:
     """The pipeline's spec with `serving` and `calibration` measured on the dev part.
 
-    Patterns learn nothing from training texts, so these count for them too. `on_step` is called between chunks.
+    Patterns learn nothing from training texts, so these count for them too. `on_step` is called every now and then.
     """
     dev_evidence = _gather(pipeline, dev, on_step)
     patterns = _pattern_counts(pipeline, [*train, *dev], on_step)
@@ -39,8 +39,8 @@ def fit(
 
 def _gather(pipeline: Pipeline, examples: Sequence[Example], on_step: Callable[[], None]) -> list[Evidence]:
     found: list[Evidence] = []
-    for first in range(0, len(examples), CHUNK):
-        found += pipeline.gather([example.text for example in examples[first : first + CHUNK]])
+    for portion in in_portions(examples, lambda example: example.text):
+        found += pipeline.gather([example.text for example in portion])
         on_step()
     return found
 
@@ -51,9 +51,8 @@ def _pattern_counts(
     """For each leaf how many of its patterns' spans were right, and how many there were."""
     found: Counter[str] = Counter()
     right: Counter[str] = Counter()
-    for number, example in enumerate(examples):
-        if number % CHUNK == 0:
-            on_step()
+    for example in examples:
+        on_step()
         spans = [span.span for span in pipeline.find_patterns(example.text)]
         gold = set(example.spans)
         found.update(span.label for span in spans)

@@ -8,7 +8,7 @@ boundary between letters, digits and punctuation. It is spaCy's own, with other 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,20 +42,21 @@ class Fit:
         return self.aligned / self.spans if self.spans else 1.0
 
 
-def choose_tokenizer(nlp: Any, train: Sequence[Example]) -> str:
+def choose_tokenizer(nlp: Any, train: Sequence[Example], *, on_step: Callable[[], None] = lambda: None) -> str:
     """Give the pipeline the tokenizer that fits the training texts' spans, and say which: "own" or "boundaries".
 
     Its own stays where 99.5 % of the spans lie on whole tokens of it, where the finer one fits no better, and for
-    languages whose tokens do not come from rules (Chinese, Japanese, Thai …).
+    languages whose tokens do not come from rules (Chinese, Japanese, Thai …). What `on_step` raises, text by text,
+    ends it.
     """
     own = nlp.tokenizer
     if not isinstance(own, Tokenizer):
         return OWN
-    before = measure_fit(nlp, train)
+    before = measure_fit(nlp, train, on_step=on_step)
     if before.share >= WANTED_SHARE:
         return OWN
     nlp.tokenizer = cut_at_boundaries(nlp)
-    if measure_fit(nlp, train).aligned > before.aligned:
+    if measure_fit(nlp, train, on_step=on_step).aligned > before.aligned:
         return BOUNDARIES
     nlp.tokenizer = own
     return OWN
@@ -74,10 +75,11 @@ def cut_at_boundaries(nlp: Any) -> Tokenizer:
     )
 
 
-def measure_fit(nlp: Any, examples: Iterable[Example]) -> Fit:
+def measure_fit(nlp: Any, examples: Iterable[Example], *, on_step: Callable[[], None] = lambda: None) -> Fit:
     """Count the gold spans, and those of them that lie on whole tokens."""
     spans = aligned = 0
     for example in examples:
+        on_step()
         if not example.spans:
             continue
         doc = nlp.tokenizer(example.text)

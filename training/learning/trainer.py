@@ -105,7 +105,7 @@ def _choose_start(job: Job, train: Sequence[Example]) -> None:
     plan = job.plan
     check_recipe(plan.recipe)
     job.base, job.base_mapping = load_base(plan.base), plan.base_mapping
-    job.tokenizer = choose_tokenizer(job.base, train)
+    job.tokenizer = choose_tokenizer(job.base, train, on_step=job.report)
     job.recipe = choose_recipe(plan.recipe, job.base, hindrance=_why_not_continue(plan, job.tokenizer))
     if job.recipe == "continue" and plan.live:
         # With the tokenizer that it was trained with, which is the same.

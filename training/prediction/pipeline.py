@@ -21,7 +21,7 @@ from training.prediction.decode import ActionTable, Decoded, decode, table_of
 from training.prediction.patterns import PatternMatcher, default_pattern_mapping
 from training.prediction.ranking import Seen
 from training.prediction.scoring import Calibration
-from training.prediction.windows import cut_reading_windows
+from training.prediction.windows import cut_reading_windows, in_portions
 from training.spans import Prediction, ScoredSpan
 from training.taxonomy import Taxonomy, load_taxonomy, taxonomy_of
 
@@ -181,7 +181,7 @@ class Pipeline:
         if self._recognizer is None or self._table is None:
             return
         by_length = sorted(windows, key=lambda window: len(window.piece))
-        for batch in _batches(by_length, batch_size=batch_size):
+        for batch in in_portions(by_length, lambda window: window.piece, most=batch_size, chars=BATCH_CHARS):
             # What spaCy learns of new words while it reads them is forgotten again, or a server's memory would grow.
             with self.nlp.memory_zone():
                 docs = [self.nlp.make_doc(window.piece) for window in batch]
@@ -228,16 +228,3 @@ def _join(parts: Sequence[Evidence]) -> Evidence:
         token_ends=np.concatenate([part.token_ends for part in parts]),
         blind=all(part.blind for part in parts),
     )
-
-
-def _batches(windows: Iterable[_Window], *, batch_size: int) -> Iterator[list[_Window]]:
-    batch: list[_Window] = []
-    chars = 0
-    for window in windows:
-        if batch and (len(batch) >= batch_size or chars + len(window.piece) > BATCH_CHARS):
-            yield batch
-            batch, chars = [], 0
-        batch.append(window)
-        chars += len(window.piece)
-    if batch:
-        yield batch

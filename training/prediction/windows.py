@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from training.spans import Span
 
@@ -24,6 +25,29 @@ _SEAMS = tuple(
 
 # Read beyond a cut, since a name may go on there: even after a full stop ("St. | Gallen") and a line's end.
 MARGIN_CHARS = 200
+
+
+# What is read between two looks whether to go on: a second of work, however long the texts are.
+PORTION_TEXTS, PORTION_CHARS = 64, 50_000
+
+Item = TypeVar("Item")
+
+
+def in_portions(
+    items: Iterable[Item], text_of: Callable[[Item], str], *, most: int = PORTION_TEXTS, chars: int = PORTION_CHARS
+) -> Iterator[list[Item]]:
+    """The items in order, so many at a time, and no more characters of their texts; a longer text comes alone."""
+    portion: list[Item] = []
+    taken = 0
+    for item in items:
+        length = len(text_of(item))
+        if portion and (len(portion) >= most or taken + length > chars):
+            yield portion
+            portion, taken = [], 0
+        portion.append(item)
+        taken += length
+    if portion:
+        yield portion
 
 
 @dataclass(frozen=True, slots=True)

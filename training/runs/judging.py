@@ -13,6 +13,7 @@ from training.metrics.resample import Difference, compare_counts
 from training.policy import ProjectSettings, parse_settings
 from training.prediction.calibration import measure_calibration
 from training.prediction.pipeline import Pipeline
+from training.prediction.windows import in_portions
 from training.runs.snapshot import Snapshot, take_snapshot
 from training.spans import Prediction
 from training.splits import Part
@@ -22,9 +23,6 @@ from training.store.unit_of_work import Store
 from training.versions.artefacts import ArtefactStore
 from training.versions.gate import GateRules, Measured, Verdict, judge
 from training.versions.registry import open_version
-
-# So many texts are read between two looks whether the run was cancelled.
-CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,9 @@ def evaluate_pipeline(
     """Measure a served pipeline on texts whose spans are known; labels that the project has no more do not count."""
     known = set(labels)
     predicted: list[Prediction] = []
-    for first in range(0, len(test), CHUNK):
+    for portion in in_portions(test, lambda one: one.text):
         on_step()
-        said = pipeline.predict([one.text for one in test[first : first + CHUNK]])
+        said = pipeline.predict([one.text for one in portion])
         predicted += [Prediction(tuple(s for s in one.spans if s.label in known), one.score) for one in said]
     found = evaluate(test, [[span.span for span in one.spans] for one in predicted], labels, seed=seed)
     return replace(found, calibration=measure_calibration([one.spans for one in test], predicted))

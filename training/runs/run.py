@@ -218,7 +218,7 @@ def _train_and_judge(
     figures = {
         "candidate": found.to_json(),
         "live": judgement.live.to_json(),
-        "tokens": report_tokens(trained, project, snapshot, workshop.store),
+        "tokens": report_tokens(trained, project, snapshot, workshop.store, on_step=heartbeat.check),
         "memory": report_memory(
             trained, judgement, snapshot, known=set((plan.base_mapping or {}).values()), on_step=heartbeat.check
         ),

@@ -21,14 +21,16 @@ from training.store.unit_of_work import Store
 MOST_LISTED = 1_000
 
 
-def report_tokens(pipeline: Pipeline, project: Project, snapshot: Snapshot, store: Store) -> dict[str, Any]:
+def report_tokens(
+    pipeline: Pipeline, project: Project, snapshot: Snapshot, store: Store, *, on_step: Callable[[], None]
+) -> dict[str, Any]:
     """How the project's gold spans lie on the model's tokens, and each that does not, with its tasks.
 
     `trained_as` is the stretch that a span of the train or dev part was trained as; None: it shares a token with a
     longer span, and was left out.
     """
     taken = [example for example in snapshot.examples if example.part is not Part.SET_ASIDE]
-    corpus = build_corpus(pipeline.nlp, [Example(example.text, example.spans) for example in taken])
+    corpus = build_corpus(pipeline.nlp, (Example(one.text, one.spans) for one in taken), on_step=on_step)
     listed = corpus.misaligned[:MOST_LISTED]
     with store.read() as uow:
         tasks = uow.texts.task_ids_by_text(project.id, [taken[found.example].text_id for found in listed])
