@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     )
     notice_urls: SecretStr = Field(
         SecretStr(""),
-        description="Where to tell how runs ended: apprise URLs (mailto://…, slack://…), parted by white space.",
+        description="Where to tell how runs and tests ended: apprise URLs (mailto://…), parted by white space.",
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")

@@ -11,7 +11,7 @@ from training.store.tables.ab_tests import AbTest, ChallengeMode, ShadowPredicti
 from training.store.tables.models import MLModel
 from training.store.unit_of_work import UnitOfWork
 from training.versions import registry
-from training.versions.ab_testing import ChallengeState, conclude, end_test, find_exchanges
+from training.versions.ab_testing import BY_ITSELF, ChallengeState, conclude, end_test, find_exchanges
 from training.versions.registry import open_version
 
 log = get_logger(__name__)
@@ -107,9 +107,9 @@ def _conclude(services: Services, project_id: int) -> bool:
             return False
         if state.passed:
             reason = f"passed its {state.test.mode} test against {state.live.version}: {_figures(state)}"
-            registry.activate(uow, project_id, state.challenger.id, by="ab_test", reason=reason, now=utc_now())
+            registry.activate(uow, project_id, state.challenger.id, by=BY_ITSELF, reason=reason, now=utc_now())
         else:
-            end_test(uow, state.test, by="ab_test", reason=f"lost: {_figures(state)}", now=utc_now())
+            end_test(uow, state.test, by=BY_ITSELF, reason=f"lost: {_figures(state)}", now=utc_now())
         uow.commit()
     log.info("test_concluded", test_id=state.test.id, project_id=project_id, passed=state.passed)
     return state.passed
@@ -128,5 +128,5 @@ def _end(services: Services, test_id: str, *, reason: str) -> None:
         test = uow.ab_tests.get(test_id)
         uow.projects.lock(test.project_id)
         if test.stopped_at is None:
-            end_test(uow, test, by="ab_test", reason=reason, now=utc_now())
+            end_test(uow, test, by=BY_ITSELF, reason=reason, now=utc_now())
         uow.commit()

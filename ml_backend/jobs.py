@@ -109,7 +109,7 @@ def tick(services: Services) -> None:
         ring(services, "drain")
     _tend_runs(services)
     _tend_transfers(services)
-    _tell_of_runs(services)
+    _tell_of_ends(services)
     tidy(services)
     for project in projects:
         _tend_project(services, project)
@@ -159,19 +159,19 @@ def _forget_events(services: Services, *, before: datetime) -> None:
             uow.commit()
 
 
-def _tell_of_runs(services: Services) -> None:
+def _tell_of_ends(services: Services) -> None:
     if not services.settings.notice_addresses:
         return
     with services.store.read() as uow:
         untold = find_unsent(uow, now=utc_now())
-    for run_id in untold:
-        ring(services, "notify", run_id)
+    for ended_id in untold:
+        ring(services, "notify", ended_id)
 
 
 @job
-def notify(services: Services, run_id: str) -> None:
-    """Tell people how a run ended; nothing waits for this, and nothing fails with it."""
-    send_notice(services, run_id, now=utc_now())
+def notify(services: Services, ended_id: str) -> None:
+    """Tell people how a run or a test ended; nothing waits for this, and nothing fails with it."""
+    send_notice(services, ended_id, now=utc_now())
 
 
 def _tend_project(services: Services, project: Project) -> None:

@@ -17,9 +17,11 @@ from ml_backend.bootstrap import Services
 from ml_backend.notices import find_unsent, send_notice
 from tests.integration.conftest import free_port
 from tests.integration.rows import add_project, later, new_run
+from training.store.tables.ab_tests import ChallengeMode
 from training.store.tables.models import MLModel
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
+from training.versions.ab_testing import BY_ITSELF, start_test
 
 
 class Mailbox:
@@ -112,6 +114,38 @@ def test_notice_reaches_a_mailbox_once(
     assert run_id in body.get_content()
     with sqlite_store.read() as uow:
         assert find_unsent(uow, now=later(61)) == []
+
+
+@pytest.mark.parametrize(
+    ("passed", "by", "subject", "part"),
+    [
+        (True, BY_ITSELF, "spanloop-v1 is live, since it passed its test", "challenger: 75% of its pre-labels"),
+        (False, BY_ITSELF, "spanloop-v1 did not pass its test", "it came to its end"),
+        (True, "ada", "", ""),
+    ],
+)
+def test_notice_tells_of_a_test_that_ends_by_itself(
+    sqlite_store: Store, tmp_path: Path, mailbox: tuple[Mailbox, int], passed: bool, by: str, subject: str, part: str
+) -> None:
+    """A version that goes live after its test, or loses it, is news; who ends a test by hand knows."""
+    box, port = mailbox
+    add_project(sqlite_store)
+    for live in (True, False):
+        add_run(sqlite_store, RunStatus.COMPLETED, live=live)
+    with sqlite_store.write() as uow:
+        challenger = uow.models.of_project(1)[0]
+        test = start_test(uow, 1, challenger, mode=ChallengeMode.AB, fraction=0.5, by="ada", now=later(0))
+        arm = {"acceptance_rate": 0.75, "texts": 12, "f1": 0.9}
+        test.stopped_by, test.stopped_at, test.reason, test.passed = by, later(5), "it came to its end", passed
+        test.figures = {"live": arm, "challenger": arm}
+        uow.commit()
+    with sqlite_store.read() as uow:
+        assert (test.id in find_unsent(uow, now=later(60))) == bool(subject)
+    if subject:
+        assert send_notice(open_services(sqlite_store, tmp_path, mail_url(port)), test.id, now=later(60))
+        assert not send_notice(open_services(sqlite_store, tmp_path, mail_url(port)), test.id, now=later(61))
+    assert [mail["Subject"] for mail in box.mails] == ([f"spanloop: {subject} (Project 1)"] if subject else [])
+    assert all(part in mail.get_body(("plain",)).get_content() for mail in box.mails)  # type: ignore[attr-defined]
 
 
 def test_notice_is_not_sent_of_old_or_cancelled_runs(sqlite_store: Store, tmp_path: Path) -> None:

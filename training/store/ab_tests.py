@@ -38,6 +38,15 @@ class AbTests:
         """The test by its id."""
         return self._session.get_one(AbTest, test_id)
 
+    def find(self, test_id: str) -> AbTest | None:
+        """The test by its id, or None."""
+        return self._session.get(AbTest, test_id)
+
+    def ended_since(self, moment: datetime, *, by: str) -> Sequence[AbTest]:
+        """The tests of all projects that somebody ended after this moment, oldest first."""
+        query = select(AbTest).where(AbTest.stopped_at > moment, AbTest.stopped_by == by)
+        return self._session.scalars(query.order_by(AbTest.stopped_at)).all()
+
     def running(self, project_id: int) -> AbTest | None:
         """The project's running test."""
         return self._session.scalar(select(AbTest).where(AbTest.project_id == project_id, AbTest.stopped_at.is_(None)))

@@ -27,6 +27,8 @@ from training.versions.arms import Answer, Arm, ArmsCompared, arm_of, compare_ar
 
 SETTLING = timedelta(seconds=15)
 """After so long every web process has loaded a test's challenger, or the test has ended."""
+BY_ITSELF = "ab_test"
+"""Who ends a test that nobody ends by hand."""
 
 
 @dataclass(frozen=True, slots=True)
