@@ -27,6 +27,7 @@ SpanloopError
     ├── NotEnoughData         too few verified texts to train on
     ├── StorageFailed         the disk is full, or a folder cannot be written
     ├── RunCancelled          somebody cancelled the run
+    ├── RunTooLong            the run took longer than runs may
     └── RunLost               the run's worker died or the run was taken from it
 
 Each class carries a stable `code`, the HTTP status it answers with and the exit code of the command line.
@@ -241,6 +242,12 @@ class RunCancelled(RunError):
     """Somebody cancelled the run."""
 
     code = "run_cancelled"
+
+
+class RunTooLong(RunError):
+    """The run took longer than `training_timeout_seconds`."""
+
+    code = "run_too_long"
 
 
 class RunLost(RunError):

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from config.errors import Conflict, RedisUnavailable, SpanloopError
+from config.errors import Conflict, RedisUnavailable, RunTooLong, SpanloopError
 from config.log import get_logger
 from ml_backend.bootstrap import Services, get_services, utc_now
 from ml_backend.challenging import needs_tending, tend_test
 from ml_backend.notices import find_unsent, send_notice
-from ml_backend.queues import QueueName
+from ml_backend.queues import JobTimeoutException, QueueName
 from ml_backend.refreshing import refresh_queue
 from ml_backend.transfers import carry_out, drop_old_files
 from sync.drain import Drained, DrainPolicy
@@ -294,13 +294,22 @@ def train(services: Services, run_id: str) -> None:
     except Conflict as error:
         log.info("run_not_claimed", run_id=run_id, reason=error.message)  # rung twice: somebody else has it
         return
+    except JobTimeoutException as error:
+        limit = services.settings.training_timeout_seconds
+        message = f"it took longer than {limit} s; raise SPANLOOP_TRAINING_TIMEOUT_SECONDS, or lower max_epochs"
+        _fail(services, run_id, code=RunTooLong.code, message=message)
+        raise RunTooLong(f"run {run_id} was ended: {message}") from error
     except Exception as error:
-        with services.store.write() as uow:
-            fail_run(uow, run_id, code="internal", message=f"{type(error).__name__}: see the log", now=utc_now())
-            uow.commit()
+        _fail(services, run_id, code="internal", message=f"{type(error).__name__}: see the log")
         raise
     if outcome.activated:
         ring(services, "refresh", outcome.project_id)
+
+
+def _fail(services: Services, run_id: str, *, code: str, message: str) -> None:
+    with services.store.write() as uow:
+        fail_run(uow, run_id, code=code, message=message, now=utc_now())
+        uow.commit()
 
 
 @job

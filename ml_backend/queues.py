@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException as JobTimeoutException  # for jobs, which know nothing else of RQ
 
 from config.errors import ConfigurationError, RedisUnavailable
 from config.log import get_logger

@@ -269,10 +269,15 @@ def _report(scores: Scores, snapshot: Snapshot, labels: Sequence[str]) -> dict[s
 def _wait_for_test_texts(project: Project, run: TrainingBatch, workshop: Workshop) -> RunOutcome:
     with workshop.store.write() as uow:
         held = uow.runs.move(run.id, RunStatus.WAITING, worker=run.worker)
-        held.worker, held.error = None, "no verified text is in the test part yet; the run goes on once there is one"
+        held.worker, held.error = None, _why_waiting(parse_settings(project.settings))
         uow.commit()
     log.info("run_waits_for_test_texts", run_id=run.id, project_id=project.id)
     return RunOutcome(RunStatus.WAITING, project.id)
+
+
+def _why_waiting(settings: ProjectSettings) -> str:
+    why = "no verified text is in the test part yet; the run goes on once there is one"
+    return why if settings.test_fraction else f"{why}, but test_fraction is 0, so that no new text goes there: raise it"
 
 
 def _register(
