@@ -16,11 +16,11 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from config.errors import InvalidInput, NotFound
+from config.errors import InvalidInput, NotFound, RunLost, SpanInvalid
 from config.settings import Settings, load_settings
 from training.learning.trainer import BEFORE_REFIT, Example, TrainingPlan, train_pipeline
 from training.metrics.evaluate import score_spans
@@ -28,8 +28,8 @@ from training.policy import parse_settings
 from training.prediction.base import load_base
 from training.prediction.pipeline import Pipeline, base_spec, known_names, load_pipeline
 from training.project_settings import change_settings
-from training.runs.run import Workshop, execute_run, request_run
-from training.spans import Span, parse_spans, trainable_spans
+from training.runs.run import Workshop, execute_run, fail_run, reap_lost_runs, request_run
+from training.spans import find_problems, parse_spans, trainable_spans
 from training.splits import Part
 from training.store.database import open_engine
 from training.store.tables.examples import Source, TrainingDataset
@@ -45,6 +45,8 @@ TRIGGER = "python"
 FEEDBACK = frozenset({Source.LABEL_STUDIO, Source.USER_FEEDBACK})
 # Of training data handed in, so much stops the training early; below so many texts none does.
 DEV_SHARE, FEWEST_FOR_DEV = 0.15, 20
+# A run gives a sign of life every two seconds.
+LOST_AFTER = timedelta(minutes=5)
 
 
 def open_workshop(settings: Settings | None = None) -> Workshop:
@@ -127,9 +129,11 @@ class ModelTrainer:
 
         `batch_size` (texts) and `drop` are the recipe's own unless given. Returns training_samples, iterations,
         losses (mean of an update, about one for each pass), final_loss, average_loss and recipe. Raises NotEnoughData
-        where no text has an entity.
+        where no text has an entity, InvalidInput for numbers out of range and for entities that cannot be learnt.
         """
-        examples = [_as_example(text, annotations) for text, annotations in training_data]
+        _check_numbers(n_iter, batch_size, drop)
+        examples = _read_examples(training_data)
+        _check_learnable(examples)
         random.Random(self.seed).shuffle(examples)
         held = int(len(examples) * DEV_SHARE) if len(examples) >= FEWEST_FOR_DEV else 0
         labels = tuple(sorted({span.label for example in examples for span in example.spans}))
@@ -159,7 +163,7 @@ class ModelTrainer:
 
     def evaluate(self, test_data: TrainingData) -> dict[str, Any]:
         """Exact-span precision, recall and F1 on raw characters, of the base model while nothing was trained."""
-        examples = [_as_example(text, annotations) for text, annotations in test_data]
+        examples = _read_examples(test_data)
         pipeline = self._trained or self._base(examples)
         predicted = pipeline.predict([example.text for example in examples])
         scores = score_spans([e.spans for e in examples], [[span.span for span in p.spans] for p in predicted])
@@ -185,9 +189,37 @@ class ModelTrainer:
         return load_pipeline(spec, None)
 
 
-def _as_example(text: str, annotations: dict[str, list[tuple[int, int, str]]]) -> Example:
-    spans = (Span(start, end, label) for start, end, label in annotations.get("entities", []))
-    return Example(text, tuple(sorted(spans)))
+def _check_numbers(n_iter: int, batch_size: int | None, drop: float | None) -> None:
+    parse_settings({"max_epochs": n_iter})
+    if batch_size is not None and batch_size < 1:
+        raise InvalidInput(f"batch_size {batch_size} is no number of texts; give 1 or more")
+    if drop is not None and not 0 <= drop < 1:
+        raise InvalidInput(f"drop {drop:g} is no share that can be left out; give 0 or more, and less than 1")
+
+
+def _read_examples(data: TrainingData) -> list[Example]:
+    return [_read_example(number, item) for number, item in enumerate(data)]
+
+
+def _read_example(number: int, item: Any) -> Example:
+    try:
+        text, annotations = item
+        rows = [{"start": start, "end": end, "label": label} for start, end, label in annotations["entities"]]
+        if not isinstance(text, str):
+            raise TypeError(f"the text is of type {type(text).__name__}")
+    except (TypeError, ValueError, KeyError) as error:
+        raise InvalidInput(f'item {number} is no (text, {{"entities": [(start, end, label)]}})') from error
+    try:
+        return Example(text, parse_spans(rows))
+    except SpanInvalid as error:
+        raise SpanInvalid(f"item {number}: {error.message}") from error
+
+
+def _check_learnable(examples: Sequence[Example]) -> None:
+    """Raise SpanInvalid for the first span that training would have to drop."""
+    for number, example in enumerate(examples):
+        for problem in find_problems(example.text, example.spans, {span.label for span in example.spans}):
+            raise SpanInvalid(f"item {number}: {problem.detail}; take the span out or correct it")
 
 
 class ActiveLearningPipeline:
@@ -217,6 +249,8 @@ class ActiveLearningPipeline:
             change_settings(store, project.id, {"test_fraction": test_split}, clock=self._workshop.clock)
         configuration = run_configuration(base_model=self.model_name, max_epochs=n_iter, min_samples=min_samples)
         with store.write() as uow:
+            # Where no scheduler looks after runs, a killed process would hold its project for ever.
+            reap_lost_runs(uow, timeout=LOST_AFTER, now=self._workshop.clock())
             run = request_run(
                 uow,
                 project.id,
@@ -226,8 +260,19 @@ class ActiveLearningPipeline:
                 now=self._workshop.clock(),
             )
             uow.commit()
-        outcome = execute_run(run.id, self._workshop, worker=TRIGGER)
+        try:
+            outcome = execute_run(run.id, self._workshop, worker=TRIGGER)
+        finally:
+            self._let_go(run.id)
         return {**self._describe(run.id), "activated": outcome.activated}
+
+    def _let_go(self, run_id: str) -> None:
+        """Mark a run that is broken off, by Ctrl-C or an error that nobody foresaw, as failed."""
+        with self._workshop.store.write() as uow:
+            if uow.runs.get(run_id).status == RunStatus.RUNNING:
+                message = "its process was interrupted"
+                fail_run(uow, run_id, code=RunLost.code, message=message, now=self._workshop.clock())
+                uow.commit()
 
     def _describe(self, run_id: str) -> dict[str, Any]:
         with self._workshop.store.read() as uow:

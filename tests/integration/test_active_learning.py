@@ -10,12 +10,13 @@ import pytest
 import spacy
 
 from config.errors import Conflict, InvalidInput, NotFound
-from tests.integration.rows import Desk, later
+from tests.integration.rows import Desk, later, new_run
 from tests.integration.shop import NAMES, WORDS
 from training.active_learning import ActiveLearningPipeline, ModelTrainer, TrainingData, TrainingDataConverter
 from training.prediction.pipeline import PipelineSpec
 from training.runs.run import Workshop, request_run
 from training.spans import Span
+from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
 from training.versions.artefacts import ArtefactStore
 from training.versions.registry import register_base
@@ -101,6 +102,26 @@ def test_pipeline_refuses_a_second_run(desk: Desk, workshop: Workshop) -> None:
         ActiveLearningPipeline(workshop=workshop).run_training_cycle()
 
 
+def test_pipeline_that_was_broken_off_holds_no_place(
+    desk: Desk, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After Ctrl-C, or a process that was killed, the next cycle starts, also where no scheduler looks after runs."""
+
+    def press(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    pipeline = ActiveLearningPipeline(workshop=workshop)
+    monkeypatch.setattr("training.runs.run.train_pipeline", press)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run_training_cycle()
+    with desk.store.write() as uow:
+        [run] = uow.runs.of_project(1)
+        assert (run.status, run.error_code) == ("failed", "run_lost")
+        assert uow.runs.add(new_run(status=RunStatus.RUNNING, worker="killed", heartbeat_at=later(0)))
+        uow.commit()
+    assert "31" in pipeline.run_training_cycle(min_samples=31)["error"]
+
+
 def test_trainer_trains_evaluates_and_saves(desk: Desk, tmp_path: Path) -> None:
     """A trainer by hand: data from the store, figures of the training, exact-span scores, a folder for spacy.load."""
     trainer = ModelTrainer(model_name="blank:en", store=desk.store)
@@ -119,3 +140,33 @@ def test_trainer_trains_evaluates_and_saves(desk: Desk, tmp_path: Path) -> None:
     assert spacy.load(trainer.save_model(tmp_path / "model")).pipe_names == ["ner"]
     with pytest.raises(InvalidInput, match="is there already"):
         trainer.save_model(tmp_path / "model")
+
+
+ENTITY = [(0, 3, "PERSON")]
+
+
+@pytest.mark.parametrize(
+    ("item", "named"),
+    [
+        (("Ada", {"entities": [(0, 30, "PERSON")]}), "item 12: 0 to 30 in a text of 3 characters"),
+        (("Ada Bo", {"entities": [(3, 4, "PERSON")]}), "item 12: only white space"),
+        (("Ada Bo", {"entities": [(0, 3, "PERSON"), (0, 6, "CITY")]}), "item 12: overlaps a longer span"),
+        (("Ada", {"entities": [("0", "3", "PERSON")]}), "item 12: span 0 needs integers"),
+        (("Ada", {"entities": [(0, 3)]}), "item 12 is no"),
+        (("Ada", {"entites": ENTITY}), "item 12 is no"),
+        (("Ada", ENTITY), "item 12 is no"),
+        ((None, {"entities": ENTITY}), "item 12 is no"),
+    ],
+)
+def test_trainer_names_data_that_it_cannot_learn(item: Any, named: str) -> None:
+    """What cannot be trained as it stands is refused with its place, since a dropped span would teach the opposite."""
+    trainer = ModelTrainer(model_name="blank:en")
+    with pytest.raises(InvalidInput, match=named):
+        trainer.train([*make_data(12), item], n_iter=1)
+
+
+@pytest.mark.parametrize("wrong", [{"n_iter": 0}, {"n_iter": -1}, {"batch_size": 0}, {"drop": 1.0}, {"drop": -0.1}])
+def test_trainer_refuses_numbers_that_make_no_training(wrong: dict[str, Any]) -> None:
+    """No pass, no text an update, or nothing left of the network: spaCy takes a zero for no limit at all."""
+    with pytest.raises(InvalidInput, match=r"max_epochs|batch_size|drop"):
+        ModelTrainer(model_name="blank:en").train(make_data(12), **wrong)
