@@ -7,7 +7,7 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from config.errors import RunCancelled, RunError
 from ml_backend.bootstrap import Services, utc_now
@@ -86,12 +86,12 @@ def follow_run(session: Session, run_id: str) -> TrainingBatch:
     """Show a run's progress until it ends or waits: a bar on a terminal, a line for each epoch elsewhere."""
     started = time.monotonic()
     hinted, epoch, epochs = False, None, _most_epochs(session.services, run_id)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20))
     with Progress(*columns, console=session.err, transient=True, disable=not session.err.is_terminal) as progress:
         bar = progress.add_task("waits for its worker", total=None)
         while (run := find_run(session.services, run_id)).status in (RunStatus.PENDING, RunStatus.RUNNING):
             spent, planned = _seconds_of(run)
-            progress.update(bar, description=_describe_progress(run), completed=spent, total=planned)
+            progress.update(bar, description=describe_progress(run), completed=spent, total=planned)
             if run.epoch is not None and run.epoch != epoch and not session.err.is_terminal:
                 epoch = run.epoch
                 session.say(f"Iteration {epoch}/{epochs}, Loss: {run.loss or 0.0:.4f}")
@@ -117,14 +117,15 @@ def _seconds_of(run: TrainingBatch) -> tuple[float, float | None]:
     return spent, spent + run.seconds_left
 
 
-def _describe_progress(run: TrainingBatch) -> str:
+def describe_progress(run: TrainingBatch) -> str:
+    """How far a run is, in one line."""
     if run.status == RunStatus.PENDING:
         return "waits for its worker"
     if run.epoch is None:
         return "gets ready"
-    score = "" if run.dev_f1 is None else f", F1 on the dev part {run.dev_f1:.3f}"
-    left = "" if run.seconds_left is None else f", about {run.seconds_left:.0f} s left"
-    return f"epoch {run.epoch}{score}{left}"
+    score = "" if run.dev_f1 is None else f", dev F1 {run.dev_f1:.3f}"
+    left = "" if run.seconds_left is None else f", {run.seconds_left:.0f} s left"
+    return f"epoch {run.epoch}, step {run.step or 0}, loss {run.loss or 0.0:.3f}{score}{left}"
 
 
 def raise_failure(run: TrainingBatch) -> None:
@@ -165,7 +166,8 @@ def summarize_run(run: TrainingBatch, version: str | None) -> dict[str, Any]:
 
 def describe_run(run: TrainingBatch) -> dict[str, dict[str, Any]]:
     """Everything that is known of a run, by topic."""
-    progress = {"epoch": run.epoch, "step": run.step, "loss": run.loss, "dev_f1": run.dev_f1}
+    names = ("epoch", "step", "loss", "dev_f1", *(["seconds_left"] if run.status == RunStatus.RUNNING else []))
+    progress = {name: getattr(run, name) for name in names}
     texts = {"train": run.train_texts, "dev": run.dev_texts, "test": run.test_texts, "verified": run.verified_texts}
     metrics = {key: value for key, value in (run.metrics or {}).items() if not isinstance(value, dict)}
     verdict = run.verdict or {}

@@ -9,13 +9,14 @@ import pytest
 from rich.console import Console
 
 from ml_backend.cli.figures import COMPARED, comparison_rows
+from ml_backend.cli.runs import describe_progress, describe_run
 from ml_backend.cli.session import Session
 from ml_backend.cli.train import say_state
 from training.metrics.evaluation import GoldText, evaluate
 from training.runs.judging import Comparison, compare_evaluations
 from training.spans import Span
 from training.store.tables.models import MLModel
-from training.store.tables.runs import TrainingBatch
+from training.store.tables.runs import RunStatus, TrainingBatch
 
 LABELS = ("EMAIL_ADDRESS",)
 
@@ -66,3 +67,15 @@ def test_comparison_shows_every_figure_in_tables_that_fit_a_narrow_terminal() ->
         shown = [{name: row[name] for name in columns} for row in rows]
         Session(out=Console(file=out, width=80)).show(shown, as_json=False, nothing="")
         assert "…" not in out.getvalue()
+
+
+def test_a_run_shows_its_whole_progress() -> None:
+    """Epoch, step, loss, F1 and the seconds left stand in the bar's line and in `runs show`."""
+    run = TrainingBatch(status=RunStatus.RUNNING, epoch=3, step=120, loss=12.5, dev_f1=0.75, seconds_left=42.0)
+    assert describe_progress(run) == "epoch 3, step 120, loss 12.500, dev F1 0.750, 42 s left"
+    shown = {"epoch": 3, "step": 120, "loss": 12.5, "dev_f1": 0.75, "seconds_left": 42.0}
+    assert describe_run(run)["progress"] == shown
+    run.status = RunStatus.COMPLETED
+    assert "seconds_left" not in describe_run(run)["progress"]
+    early = TrainingBatch(status=RunStatus.RUNNING, epoch=0, step=0)
+    assert describe_progress(early) == "epoch 0, step 0, loss 0.000"
