@@ -16,9 +16,9 @@ from typing import Any
 from training.intervals import Taken
 from training.learning.corpus import Corpus, Example, build_corpus
 from training.prediction.pipeline import Pipeline, PipelineSpec
+from training.prediction.windows import in_portions
 from training.spans import Span
 
-CHUNK = 64
 # A label that the base gives to this share of a project label's gold spans, or more, is a rival of it.
 RIVAL_SHARE = 0.05
 
@@ -38,9 +38,9 @@ def predict_labels(
     )
     pipeline = Pipeline(spec, nlp)
     found: list[tuple[Span, ...]] = []
-    for first in range(0, len(texts), CHUNK):
+    for portion in in_portions(texts, str):
         on_step()
-        predictions = pipeline.predict(texts[first : first + CHUNK])
+        predictions = pipeline.predict(portion)
         found += [tuple(one.span for one in prediction.spans) for prediction in predictions]
     return found
 

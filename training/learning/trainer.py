@@ -132,7 +132,7 @@ def _as_trained(job: Job, examples: Sequence[Example]) -> tuple[Corpus, frozense
     """The examples under the labels that are trained, with what the base says of those it keeps; and their rivals."""
     renamed = [_renamed(example, job.names) for example in examples]
     found = predict_labels(job.base, job.kept, [example.text for example in examples], on_step=job.report)
-    return build_corpus(job.base, add_spans(renamed, found)), find_rivals(renamed, found)
+    return build_corpus(job.base, add_spans(renamed, found), on_step=job.report), find_rivals(renamed, found)
 
 
 def _base_names(plan: TrainingPlan, base: Any, mapping: dict[str, str] | None) -> dict[str, str]:
