@@ -237,16 +237,15 @@ def test_identical_texts_are_refreshed(loop: Loop, scorer: Scorer, tmp_path: Pat
 
 
 @pytest.mark.parametrize("cluster_seconds", [0, 3])
-def test_near_duplicates_of_what_is_in_the_queue_sink(
-    loop: Loop, scorer: Scorer, tmp_path: Path, cluster_seconds: int
-) -> None:
-    """Of alike texts one comes up; the others sink, whichever part of which refresh they go in with."""
+def test_near_duplicates_come_up_once(loop: Loop, scorer: Scorer, tmp_path: Path, cluster_seconds: int) -> None:
+    """Of alike texts one comes up, in its tab, too; the others sink, whenever they go in."""
     change(loop, honest_share=0.0)
-    texts = make_texts(60)
-    first, twins = fill(loop, 60), add(loop, [f"{text}." for text in texts])
+    first, twins = fill(loop, 60), add(loop, [f"{text}." for text in make_texts(60)])
     refresh(loop, tmp_path, cluster_seconds=cluster_seconds)
     assert [comes_up(loop, one) + comes_up(loop, other) for one, other in zip(first, twins, strict=True)] == [1] * 60
-    late = add(loop, [f"{text} !" for text in texts])
+    with loop.store.read() as uow:
+        assert len(uow.texts.with_mark(loop.project_id, Mark.UNCERTAIN)) == 60
+    late = add(loop, [f"{text} !" for text in make_texts(60)])
     refresh(loop, tmp_path, cluster_seconds=cluster_seconds)
     assert not any(comes_up(loop, task_id) for task_id in late)
 

@@ -6,7 +6,7 @@ by any number of workers, who claim what they work on for a while, and never hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -172,16 +172,22 @@ class Rescoring:
         return [_hand_out(entry, text, place_of[entry.task_id], begun=begun) for entry, text, begun in entries]
 
     def mark_uncertain(self) -> None:
-        """Mark the tasks that the version is least sure of, the honest slice left out, for their tab."""
+        """Mark the tasks that the version is least sure of, for their tab: neither the honest slice nor what sinks."""
         with self.store.write() as uow:
             settings = parse_settings(uow.projects.lock(self.model.project_id).settings)
-            found = (
-                task_id
-                for task_id, text_hash, part in uow.queue.shown(self.model, limit=LOOKED_AT)
-                if not in_slice(text_hash, Part(part), share=settings.honest_share, seed=settings.seed)
-            )
-            mark_only(uow, self.model.project_id, Mark.UNCERTAIN, list(islice(found, MARKED)), ranked=True)
+            found = list(islice(self._uncertain(uow, settings), MARKED))
+            mark_only(uow, self.model.project_id, Mark.UNCERTAIN, found, ranked=True)
             uow.commit()
+
+    def _uncertain(self, uow: UnitOfWork, settings: ProjectSettings) -> Iterator[int]:
+        known = uow.queue.annotated_groups(self.model.project_id)
+        for task_id, text_hash, name, group in uow.queue.shown(self.model, limit=LOOKED_AT):
+            part = Part(name)
+            honest = in_slice(text_hash, part, share=settings.honest_share, seed=settings.seed)
+            if honest or part is Part.SET_ASIDE or group in known:
+                continue
+            known |= {group} if group is not None else set()
+            yield task_id
 
     def put_away(self, task_ids: Sequence[int]) -> None:
         """Forget tasks that Label Studio has now, or has no more."""

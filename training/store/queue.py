@@ -213,17 +213,17 @@ class Queue:
         found = {entry.task_id: (entry, text, entry.task_id in begun) for entry, text in rows}
         return [found[task_id] for task_id in task_ids if task_id in found]
 
-    def shown(self, model: MLModel, *, limit: int) -> list[tuple[int, str, str]]:
-        """Waiting tasks that show what the version itself says, most uncertain first: id, text's hash and part."""
+    def shown(self, model: MLModel, *, limit: int) -> list[tuple[int, str, str, int | None]]:
+        """Waiting tasks that show what the version says, most uncertain first: id, text's hash, part and group."""
         rows = self._session.execute(
-            select(Task.id, TextRow.hash, TextRow.part)
+            select(Task.id, TextRow.hash, TextRow.part, TextRow.group_id)
             .join(TextRow, Task.text_id == TextRow.id)
             .join(PushedPrediction, _pushed(PushedPrediction, model.version))
             .where(_waits(model.project_id), PushedPrediction.kind == PredictionKind.MODEL)
             .order_by(PushedPrediction.score, Task.id)
             .limit(limit)
         )
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     def shown_groups(self, model: MLModel) -> list[tuple[int, str, str]]:
         """Of waiting tasks that have this version's prediction: near-duplicate group, text's hash and part."""
