@@ -228,7 +228,7 @@ def _take(
         else [entity.to_given() for entity in body.corrected_entities],
         notes=body.notes,
     )
-    request_hash = _hash_of(body)
+    request_hash = _hash_of(body) if key is not None else ""
     # Looked at before the project is held, so that the time of checking holds up nobody.
     with services.store.read() as uow:
         if key is not None and (known := uow.answers.find(caller.token_id, key)) is not None:

@@ -31,8 +31,8 @@ def ensure_text(uow: UnitOfWork, project: Project, text: str, *, now: datetime) 
     signature = sign(text)
     bands = band_keys(signature)
     near = [
-        Group(id=group.id, part=Part(group.part), signature=Signature.from_bytes(group.signature))
-        for group in uow.texts.groups_with(project.id, bands)
+        Group(group_id, Part(part), Signature.from_bytes(signature))
+        for group_id, part, signature in uow.texts.groups_with(project.id, bands)
     ]
     found = assign(
         signature,

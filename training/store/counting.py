@@ -7,7 +7,8 @@ they belong to; for both the running counts that statistics and lists read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -119,12 +120,7 @@ def _prepare(session: Session, _context: object, _instances: object) -> None:
     counts: Counts = Counter()
     session.info[_FLUSHED] = counts
     for row in [*session.new, *(row for row in session.dirty if session.is_modified(row))]:
-        if isinstance(row, ClassificationFeedback):
-            _fill_feedback(session, row)
-            _note(counts, row, _count_feedback, _Feedback)
-        elif isinstance(row, TrainingDataset):
-            _fill_example(session, row)
-            _note(counts, row, _count_example, _Example)
+        _take_in(session, row, counts)
     for row in session.deleted:
         if isinstance(row, ClassificationFeedback):
             counts.subtract(_count_feedback(_before(row, _Feedback)))
@@ -133,11 +129,34 @@ def _prepare(session: Session, _context: object, _instances: object) -> None:
             session.execute(delete(ExampleGroup).where(ExampleGroup.example_id == row.id))
 
 
+def _take_in(session: Session, row: object, counts: Counts) -> None:
+    if isinstance(row, ClassificationFeedback):
+        _fill_feedback(session, row)
+        _note(counts, row, _count_feedback, _Feedback)
+    elif isinstance(row, TrainingDataset):
+        _fill_example(session, row)
+        _note(counts, row, _count_example, _Example)
+
+
+@contextmanager
+def count_new(session: Session, row: object) -> Iterator[None]:
+    """Fill in and count a new row that is put in within, past the flush."""
+    counts: Counts = Counter()
+    _take_in(session, row, counts)
+    yield
+    Tallies(session).add(counts)
+    if isinstance(row, TrainingDataset):
+        _write_groups(session, [row])
+
+
 @event.listens_for(CountingSession, "after_flush")
 def _write(session: Session, _context: object) -> None:
     """Take over the counts, and write the groups of examples, now that their rows are there."""
     changed = [row for row in [*session.new, *session.dirty] if isinstance(row, TrainingDataset)]
-    _write_groups(session, [row for row in changed if inspect(row).attrs.groups.history.has_changes()])
+    regrouped = [row for row in changed if inspect(row).attrs.groups.history.has_changes()]
+    if old := [row.id for row in regrouped if row not in session.new]:
+        session.execute(delete(ExampleGroup).where(ExampleGroup.example_id.in_(old)))
+    _write_groups(session, regrouped)
     Tallies(session).add(session.info.pop(_FLUSHED, Counter()))
 
 
@@ -206,18 +225,16 @@ def _groups_of(project: Project, row: TrainingDataset) -> list[str]:
 
 
 def _write_groups(session: Session, examples: Sequence[TrainingDataset]) -> None:
-    if not examples:
-        return
-    old = [row.id for row in examples if row not in session.new]
-    if old:
-        session.execute(delete(ExampleGroup).where(ExampleGroup.example_id.in_(old)))
     rows = [
         {"project_id": row.project_id, "name": name, "created_at": row.created_at, "example_id": row.id}
         for row in examples
         for name in row.groups
     ]
     if rows:
-        session.execute(insert(ExampleGroup), rows)
+        session.connection().execute(_INSERT_GROUP, rows)
+
+
+_INSERT_GROUP = insert(ExampleGroup)
 
 
 FEEDBACK_COLUMNS = tuple(getattr(ClassificationFeedback, column) for column in _Feedback._fields)

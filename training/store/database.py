@@ -74,6 +74,8 @@ def open_engine(url: str) -> Engine:
         engine = create_engine(
             parsed, pool_size=5, max_overflow=10, connect_args={"prepare_threshold": None}, hide_parameters=True
         )
+        # Many rows go in as one statement: psycopg's own way plans it for each of them.
+        engine.dialect.use_insertmanyvalues_wo_returning = True
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", partial(_ping_after_rest, engine.dialect))
         return engine

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from training.store.counting import PENDING, UNVERIFIED, VERIFIED
+from training.store.inserting import insert_row
 from training.store.tables.examples import TrainingDataset
 from training.store.tables.texts import TextRow
 from training.store.tallies import Tallies, TallyName
@@ -77,8 +78,7 @@ class Examples:
 
     def add(self, example: TrainingDataset) -> TrainingDataset:
         """Put an example in."""
-        self._session.add(example)
-        self._session.flush()
+        insert_row(self._session, example)
         return example
 
     def remove(self, example: TrainingDataset) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from training.store.counting import FEEDBACK_COLUMNS, count_incorporated
+from training.store.inserting import insert_row
 from training.store.tables.feedback import ClassificationFeedback, MLClassificationResult
 
 
@@ -39,8 +40,7 @@ class FeedbackRows:
 
     def add_result(self, result: MLClassificationResult) -> MLClassificationResult:
         """Keep a result."""
-        self._session.add(result)
-        self._session.flush()
+        insert_row(self._session, result)
         return result
 
     def find_result_by_id(self, result_id: str) -> MLClassificationResult | None:
@@ -71,8 +71,7 @@ class FeedbackRows:
 
     def add(self, feedback: ClassificationFeedback) -> ClassificationFeedback:
         """Keep a feedback row."""
-        self._session.add(feedback)
-        self._session.flush()
+        insert_row(self._session, feedback)
         return feedback
 
     def mark_incorporated(self, project_id: int, text_ids: Collection[int]) -> None:

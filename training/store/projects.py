@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from config.errors import InvalidInput, NotFound
@@ -12,6 +12,15 @@ from training.store.tables.annotations import Contributor
 from training.store.tables.projects import Project
 
 NAMED = 20
+# Built once: every request and every piece of work asks for its project.
+_HELD = (
+    select(Project)
+    .where(Project.id == bindparam("project_id"), Project.deleted_at.is_(None))
+    # Not FOR UPDATE, which would hold up every insert that refers to the project.
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_FIRST = select(Project).where(Project.deleted_at.is_(None)).order_by(Project.id).limit(NAMED + 1)
 
 
 class Projects:
@@ -38,13 +47,7 @@ class Projects:
 
     def lock(self, project_id: int) -> Project:
         """The project, held until this unit of work ends, so that changes to one project come one after the other."""
-        project = self._session.scalar(
-            select(Project)
-            .where(Project.id == project_id, Project.deleted_at.is_(None))
-            # Not FOR UPDATE, which would hold up every insert that refers to the project.
-            .with_for_update(key_share=True)
-            .execution_options(populate_existing=True)
-        )
+        project = self._session.scalar(_HELD, {"project_id": project_id})
         if project is None:
             raise NotFound(f"no project {project_id}; `spanloop project list` shows those there are")
         return project
@@ -53,9 +56,7 @@ class Projects:
         """The named project, or the only one there is. Raises NotFound, and InvalidInput where one must be named."""
         if project_id is not None:
             return self.get(project_id)
-        found = self._session.scalars(
-            select(Project).where(Project.deleted_at.is_(None)).order_by(Project.id).limit(NAMED + 1)
-        ).all()
+        found = self._session.scalars(_FIRST).all()
         if not found:
             raise NotFound("there is no project yet; `spanloop project create` makes one")
         if len(found) > 1:

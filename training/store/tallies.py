@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 
-from sqlalchemy import Insert, delete, func, select
+from sqlalchemy import Insert, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -35,6 +35,8 @@ Entry = tuple[int, TallyName, str, str]
 """What one count stands for: project, name, key, label."""
 
 _WAITING = "spanloop_tallies"
+_KEY = ("project_id", "name", "key", "label")
+_COLUMNS = (*_KEY, "count")
 
 
 class Tallies:
@@ -53,12 +55,17 @@ class Tallies:
         """Write what was added, in one order for all writers: two of them never wait for each other in a ring."""
         waiting: Counter[Entry] = self._session.info.pop(_WAITING, Counter())
         rows = [
-            {"project_id": project_id, "name": name.value, "key": key, "label": label, "count": count}
+            (project_id, name.value, key, label, count)
             for (project_id, name, key, label), count in sorted(waiting.items())
             if count
         ]
-        if rows:
-            self._session.connection().execute(_upsert(self._session.get_bind().dialect.name), rows)
+        if not rows:
+            return
+        if self._session.get_bind().dialect.name == "postgresql":
+            columns = zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
+            self._session.connection().execute(_upsert_all(), dict(columns))
+        else:
+            self._session.connection().execute(_upsert_each(), [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
 
     def drop(self) -> None:
         """Forget what was added and not written: its rows were rolled back."""
@@ -107,9 +114,17 @@ class Tallies:
 
 
 @cache
-def _upsert(dialect: str) -> Insert:
-    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(Tally)
-    return insert.on_conflict_do_update(
-        index_elements=[Tally.project_id, Tally.name, Tally.key, Tally.label],
-        set_={"count": Tally.count + insert.excluded.count},
-    )
+def _upsert_each() -> Insert:
+    """For SQLite: executed with a mapping for each row."""
+    insert = sqlite.insert(Tally)
+    return insert.on_conflict_do_update(index_elements=_KEY, set_={"count": Tally.count + insert.excluded.count})
+
+
+@cache
+def _upsert_all() -> Insert:
+    """For PostgreSQL, which would plan it for each row: executed with a list for each column."""
+    table = Tally.__table__
+    lists = (bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in _COLUMNS)
+    given = func.unnest(*lists).table_valued(*_COLUMNS).render_derived()
+    insert = postgresql.insert(Tally).from_select(_COLUMNS, select(given))
+    return insert.on_conflict_do_update(index_elements=_KEY, set_={"count": Tally.count + insert.excluded.count})

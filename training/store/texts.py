@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from training.store.inserting import insert_row
 from training.store.tables.annotations import PushedPrediction
 from training.store.tables.examples import TrainingDataset
 from training.store.tables.texts import GroupBand, Task, TextClaim, TextGroup, TextRow
+
+_INSERT_BANDS = insert(GroupBand)
+# Built once: these are asked for each text that comes in.
+_TEXT_OF_HASH = select(TextRow).where(TextRow.project_id == bindparam("project_id"), TextRow.hash == bindparam("hash"))
+_GROUPS_WITH_BANDS = (
+    select(TextGroup.id, TextGroup.part, TextGroup.signature)
+    .where(
+        TextGroup.id.in_(
+            select(GroupBand.group_id).where(
+                GroupBand.project_id == bindparam("project_id"), GroupBand.band.in_(bindparam("bands", expanding=True))
+            )
+        )
+    )
+    .order_by(TextGroup.id)
+)
 
 
 class Texts:
@@ -23,8 +39,7 @@ class Texts:
 
     def find_text(self, project_id: int, text_hash: str) -> TextRow | None:
         """The project's text with this hash."""
-        query = select(TextRow).where(TextRow.project_id == project_id, TextRow.hash == text_hash)
-        self._last = self._session.scalar(query)
+        self._last = self._session.scalar(_TEXT_OF_HASH, {"project_id": project_id, "hash": text_hash})
         return self._last
 
     def get_text(self, text_id: int) -> TextRow:
@@ -60,29 +75,20 @@ class Texts:
 
     def add_text(self, text: TextRow) -> TextRow:
         """Put a new text in."""
-        self._session.add(text)
-        self._session.flush()
+        insert_row(self._session, text)
         self._last = text
         return text
 
-    def groups_with(self, project_id: int, bands: Sequence[str]) -> Sequence[TextGroup]:
-        """The groups that share a band with these, oldest first."""
-        return self._session.scalars(
-            select(TextGroup)
-            .where(
-                TextGroup.id.in_(
-                    select(GroupBand.group_id).where(GroupBand.project_id == project_id, GroupBand.band.in_(bands))
-                )
-            )
-            .order_by(TextGroup.id)
-        ).all()
+    def groups_with(self, project_id: int, bands: Sequence[str]) -> Sequence[Row[int, str, bytes]]:
+        """Id, part and signature of the groups that share a band with these, oldest first."""
+        wanted = {"project_id": project_id, "bands": bands}
+        return self._session.connection().execute(_GROUPS_WITH_BANDS, wanted).all()
 
     def add_group(self, group: TextGroup, bands: Iterable[str]) -> TextGroup:
         """Put a new near-duplicate group in, found by these bands from now on."""
-        self._session.add(group)
-        self._session.flush()
+        insert_row(self._session, group)
         rows = [{"project_id": group.project_id, "band": band, "group_id": group.id} for band in sorted(set(bands))]
-        self._session.execute(insert(GroupBand), rows)
+        self._session.connection().execute(_INSERT_BANDS, rows)
         return group
 
     def groups_of(self, text_ids: Sequence[int]) -> dict[int, int]:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from config.errors import NotFound
 from training.store.tables.access import ApiToken, IdempotencyKey
+
+# Built once: every request asks for its token.
+_BY_HASH = select(ApiToken).where(ApiToken.hash == bindparam("hash"), ApiToken.revoked_at.is_(None))
 
 
 class Tokens:
@@ -28,7 +31,7 @@ class Tokens:
 
     def by_hash(self, token_hash: str) -> ApiToken | None:
         """The token with this hash, unless it was revoked."""
-        return self._session.scalar(select(ApiToken).where(ApiToken.hash == token_hash, ApiToken.revoked_at.is_(None)))
+        return self._session.scalar(_BY_HASH, {"hash": token_hash})
 
     def by_name(self, name: str) -> ApiToken | None:
         """The token of this name that was not revoked."""

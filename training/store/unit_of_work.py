@@ -51,8 +51,8 @@ class UnitOfWork:
     answers: Answers
     transfers: Transfers
 
-    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
-        self._engine = for_looks(engine) if read_only else engine
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def __enter__(self) -> Self:
         self.session = CountingSession(self._engine, expire_on_commit=False)
@@ -90,6 +90,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._for_looks = for_looks(engine)
 
     def write(self) -> UnitOfWork:
         """A unit of work that may change rows."""
@@ -97,7 +98,7 @@ class Store:
 
     def read(self) -> UnitOfWork:
         """A unit of work that only looks; on SQLite it never waits for a writer."""
-        return UnitOfWork(self.engine, read_only=True)
+        return UnitOfWork(self._for_looks)
 
 
 OpenUnitOfWork = Callable[[], UnitOfWork]
