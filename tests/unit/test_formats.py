@@ -189,7 +189,7 @@ def test_formats_reject_what_is_not_utf8_and_go_on(suffix: str) -> None:
     ("record", "reason"),
     [
         ("a,b,c", "record has 3 fields, the header 2"),
-        ('"a"b,1', "record cannot be read"),
+        ('"a"b,1', "cannot be read"),
         (",1", "text is empty"),
         ("a\x00,1", "text holds a NUL character"),
     ],
@@ -200,6 +200,17 @@ def test_formats_csv_rejects_a_bad_record_and_goes_on(record: str, reason: str) 
     assert isinstance(rows[1], RejectedRow)
     assert (rows[1].line, reason in rows[1].reason) == (3, True)
     assert rows[2] == Row(4, "after", meta={"id": "2"})
+
+
+def test_formats_csv_lists_every_line_of_a_record_that_cannot_be_read() -> None:
+    """A quote that is never closed takes the lines after it along; each is listed with what it says."""
+    rows = read('text\nbefore\n"open\nlost\nlost too\n', ".csv")
+    assert rows[0] == Row(2, "before")
+    rejected = [(row.line, row.value) for row in rows[1:] if isinstance(row, RejectedRow)]
+    assert rejected == [(3, '"open'), (4, "lost"), (5, "lost too")]
+    (broken, after) = read('text\n"a"b\nafter\n', ".csv")
+    assert isinstance(broken, RejectedRow)
+    assert (broken.value, after) == ('"a"b', Row(3, "after"))
 
 
 def test_formats_csv_rejects_spans_that_are_no_json() -> None:

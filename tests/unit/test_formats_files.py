@@ -64,6 +64,14 @@ def test_formats_csv_refuses_spans_given_twice() -> None:
         read("text,start,end,label,spans\n", ".csv")
 
 
+@pytest.mark.parametrize("header", ["text,start,end", "text,start,label", "text,Start,End,Label", "text,end,sublabel"])
+def test_formats_csv_refuses_columns_that_say_spans_by_half(header: str) -> None:
+    """Spans whose columns are not all there are not dropped in silence: the file is refused."""
+    with pytest.raises(InvalidInput, match="one span a row takes the columns start, end, and label or sublabel"):
+        read(f"{header}\nAda{',0' * header.count(',')}\n", ".csv")
+    assert read("text,start,spans\nAda,9:00,\n", ".csv") == [Row(2, "Ada", None, {"start": "9:00"})]
+
+
 def test_formats_csv_takes_entities_as_the_rest_api_writes_them() -> None:
     """The leaf of an entity is its sublabel; what somebody corrected counts before what was predicted."""
     entity = {"text": "Ada", "start": 0, "end": 3, "label": "PII", "sublabel": "PERSON", "score": 0.9}
@@ -277,6 +285,8 @@ def test_formats_label_studio_reads_the_flat_form() -> None:
         (task({"text": "Ada"}, annotation(region(0, 3))), "region 0 carries no label"),
         (task({"text": "Ada"}, annotation(region(0, 3, "A", type="hypertextlabels"))), "type hypertextlabels"),
         (task({"text": ""}), "text is empty"),
+        ({"data": {"text": "Ada"}, "annotations": {"result": []}}, "annotations must be a list"),
+        ({"data": {"text": "Ada"}, "annotations": [7]}, "annotations must be a list of objects"),
     ],
 )
 def test_formats_label_studio_rejects_a_bad_task_and_goes_on(bad: Any, reason: str) -> None:
@@ -292,6 +302,9 @@ def test_formats_label_studio_says_from_where_a_file_is_broken() -> None:
     rows = read('\ufeff[{"data": {"text": "Ada"}}, {"data": ', ".json")
     assert rows[0] == Row(1, "Ada", None)
     assert "not JSON from this task on" in reasons(rows)[0][1]
+    (not_utf8,) = reasons(read(b'[{"data": {"text": "Ad\xff"}}]', ".json"))
+    assert "invalid bytes in UTF8 string" in not_utf8[1]
+    assert "b'" not in not_utf8[1]
     assert read('{"data": {"text": "Ada"}}', ".json") == [Row(1, "Ada", None)]
     with pytest.raises(InvalidInput, match="list of Label Studio's tasks"):
         read("text,label", ".json")

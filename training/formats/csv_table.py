@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -36,6 +36,8 @@ LABEL_COLUMNS = ("label", "sublabel")
 OWN_COLUMNS = ("text", *PLACE_COLUMNS, *LABEL_COLUMNS)
 # Tables with gaps are often written with floats: 3.0 for 3.
 _WHOLE_NUMBER = re.compile(r"(-?\d{1,18})(?:\.0+)?")
+# In other words than Python's, where those say little.
+_CSV_FAULTS = {"unexpected end of data": "a quote in it is never closed"}
 
 Record = dict[str, str]
 
@@ -58,9 +60,7 @@ def read_csv_table(file: BinaryIO, max_chars: int) -> Iterator[Row | RejectedRow
 
 def _read_table(lines: io.TextIOWrapper, max_chars: int) -> Iterator[Row | RejectedRow]:
     header, delimiter = _read_header(lines)
-    if set(PLACE_COLUMNS) <= set(header) and set(LABEL_COLUMNS) & set(header):
-        if found := [name for name in SPAN_FIELDS if name in header]:
-            raise InvalidInput(f"the header names spans twice: as start, end, label and as {', '.join(found)}")
+    if _has_span_a_row(header):
         yield from _read_span_a_row(lines, max_chars)
         return
     for number, record in _records(lines, header, delimiter):
@@ -68,6 +68,21 @@ def _read_table(lines: io.TextIOWrapper, max_chars: int) -> Iterator[Row | Rejec
             yield record if isinstance(record, RejectedRow) else _read_record(number, record, max_chars)
         except InvalidInput as error:
             yield reject(number, error)
+
+
+def _has_span_a_row(header: Sequence[str]) -> bool:
+    """Whether places and labels have columns of their own. Raises InvalidInput where they do by half, or twice."""
+    in_json = [name for name in SPAN_FIELDS if name in header]
+    if set(PLACE_COLUMNS) <= set(header) and set(LABEL_COLUMNS) & set(header):
+        if in_json:
+            raise InvalidInput(f"the header names spans twice: as start, end, label and as {', '.join(in_json)}")
+        return True
+    if not in_json and (places := [name for name in header if name.lower() in PLACE_COLUMNS]):
+        raise InvalidInput(
+            f"the header has {', '.join(places)}, but one span a row takes the columns start, end, and label or "
+            f"sublabel, in lower case; name them so, or otherwise where they say no spans: {', '.join(header):.200}"
+        )
+    return False
 
 
 def _read_header(lines: io.TextIOWrapper) -> tuple[list[str], str]:
@@ -84,10 +99,12 @@ def _read_header(lines: io.TextIOWrapper) -> tuple[list[str], str]:
 def _records(
     lines: io.TextIOWrapper, header: Sequence[str], delimiter: str
 ) -> Iterator[tuple[int, Record | RejectedRow]]:
-    """The records after the header that are not blank, with the lines where they start."""
-    records = csv.reader(lines, delimiter=delimiter, strict=True)
+    """The records after the header that are not blank, with the lines where they start; each line of a broken one."""
+    taken: list[str] = []
+    records = csv.reader(_keep(lines, taken), delimiter=delimiter, strict=True)
     while True:
         number = records.line_num + 2
+        taken.clear()
         try:
             record = next(records)
             if record:
@@ -95,9 +112,18 @@ def _records(
         except StopIteration:
             return
         except csv.Error as error:
-            yield number, RejectedRow(number, f"record cannot be read: {error}", "")
+            reason = f"record of line {number} cannot be read: {_CSV_FAULTS.get(str(error), error)}"
+            for line, content in enumerate(taken, number):
+                yield line, reject(line, refuse(reason, content.rstrip("\r\n")))
         except InvalidInput as error:
             yield number, reject(number, error)
+
+
+def _keep(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """The lines, each put into `taken` as it goes by."""
+    for line in lines:
+        taken.append(line)
+        yield line
 
 
 def _match(header: Sequence[str], record: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,9 @@ def read_label_studio_json(file: BinaryIO, max_chars: int) -> Iterator[Row | Rej
         except StopIteration:
             return
         except (ijson.JSONError, UnicodeDecodeError, ValueError) as error:
-            reason = " ".join(str(error).split()[:12])
+            said = error.args[0] if error.args else ""
+            said = said.decode(errors="backslashreplace") if isinstance(said, bytes) else str(said)
+            reason = " ".join(said.split()[:12])
             yield RejectedRow(number, f"file is not JSON from this task on: {reason}", "")
             return
         yield _read_task(number, task, max_chars)
@@ -70,7 +72,9 @@ def _open_full(task: Json) -> tuple[Json, list[Json] | None, Json]:
     """Data, spans and meta of a task as JSON has it; older versions call annotations completions."""
     given = task.get("annotations", task.get("completions")) or []
     meta = task.get("meta") if isinstance(task.get("meta"), dict) else {}
-    annotations = [a for a in given if isinstance(a, dict) and not a.get("was_cancelled")]
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise refuse("annotations must be a list of objects", given)
+    annotations = [one for one in given if not one.get("was_cancelled")]
     if not annotations:
         return task["data"], None, meta or {}
     best = max(annotations, key=lambda a: (bool(a.get("ground_truth")), str(a.get("updated_at", ""))))
