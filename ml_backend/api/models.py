@@ -1,16 +1,15 @@
-"""Model versions: listed, shown, compared, put live, rolled back, and trained."""
+"""Model versions: listed, shown, put live, rolled back, and trained."""
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from config.errors import ArtefactCorrupt, GateRefused, InvalidInput, ModelUnavailable, NotEnoughData, TooManyRequests
+from config.errors import ArtefactCorrupt, GateRefused, InvalidInput
 from ml_backend.api.bells import ring_later
 from ml_backend.api.envelope import CHANGE_ERRORS, responses
 from ml_backend.api.fields import (
@@ -19,10 +18,8 @@ from ml_backend.api.fields import (
     EXAMPLE_VERSION,
     ProjectField,
     ProjectQuery,
-    QueryName,
     RequestBody,
     Storable,
-    check_storable,
 )
 from ml_backend.api.figures import Figures, LabelScores, read_figures, read_labels
 from ml_backend.api.guard import CallerDep, GuardedRoute, ServicesDep, allow
@@ -31,11 +28,6 @@ from ml_backend.api.runs import Run, show_run
 from ml_backend.bootstrap import Services, utc_now
 from training.access import Act
 from training.admission import Caller
-from training.metrics.evaluate import LabelScores as Scores
-from training.metrics.evaluation import Figure
-from training.metrics.resample import Difference
-from training.runs.judging import Comparison as JudgedComparison
-from training.runs.judging import compare_versions
 from training.runs.run import request_run
 from training.store.tables.models import MLModel
 from training.store.tables.projects import Project
@@ -50,10 +42,6 @@ class _ModelNameConvertor(StringConvertor):
     regex = "(?!(?:ab|compare|history|rollback|train)/)[^/]+"
 
 
-# Each comparison loads two pipelines, which read so many characters at most: one at a time bounds the memory, and this
-# the time.
-COMPARED_CHARS = 200_000
-_comparing = threading.Lock()
 register_url_convertor("model", _ModelNameConvertor())
 ModelName = Annotated[
     str,
@@ -66,7 +54,6 @@ ModelName = Annotated[
     ),
 ]
 ProjectParameter = Annotated[ProjectQuery, Query()]
-LabelName = Annotated[str, Field(max_length=200), AfterValidator(check_storable)]
 Reason = Annotated[Storable, Field(max_length=1_000)]
 
 
@@ -151,65 +138,6 @@ class ModelQuery(PageQuery):
     project: ProjectQuery = None
 
 
-class Change(BaseModel):
-    """The second version's F1 less the first's, on the same texts."""
-
-    difference: float = Field(description="By how much F1 is higher in the second version.", examples=[0.03])
-    low: float = Field(description="Lower end of its interval of 0.95, by paired bootstrap.", examples=[0.01])
-    high: float = Field(description="Its upper end.", examples=[0.05])
-    probability_better: float = Field(
-        description="Share of the draws in which the second version is better, 0 to 1.", examples=[0.98]
-    )
-
-
-class LabelChange(Change):
-    """A label in both versions."""
-
-    sublabel: str = Field(description="Leaf of the label.", examples=["SSN"])
-    f1_a: float = Field(description="F1 of the first version, 0 to 1.", examples=[0.88])
-    f1_b: float = Field(description="F1 of the second version, 0 to 1.", examples=[0.92])
-    support: int = Field(description="Right spans in the test texts.", examples=[40])
-
-
-class Comparison(BaseModel):
-    """Two versions on the project's present test texts, side by side."""
-
-    a: Model = Field(description="The first version.")
-    b: Model = Field(description="The second version.")
-    figures_a: Figures = Field(description="What the first version comes to on these texts.")
-    figures_b: Figures = Field(description="What the second version comes to on these texts.")
-    texts: int = Field(description="Test texts that both were measured on.", examples=[60])
-    test_texts: int = Field(
-        description="Verified texts in the test part; where there are more, those measured on are a random sample.",
-        examples=[60],
-    )
-    f1: Change = Field(description="What the second has over the first.")
-    labels: list[LabelChange] = Field(description="The same by label.")
-
-
-class Point(BaseModel):
-    """A figure of a version at the time it was measured."""
-
-    version: str = Field(description="Name of the version.", examples=[EXAMPLE_VERSION])
-    value: float = Field(description="The figure: a share of 0 to 1, or a number of spans.", examples=[0.93])
-    support: int = Field(description="Right spans in the test texts of that day.", examples=[140])
-    recorded_at: datetime = Field(description="When it was measured, in UTC.", examples=[EXAMPLE_TIME])
-
-
-class HistoryPage(Page):
-    """A page of one figure over time, oldest first."""
-
-    results: list[Point] = Field(description="The figure of each version of this page.")
-
-
-class HistoryQuery(PageQuery):
-    """Which figure."""
-
-    figure: Figure = Field(Figure.F1_SCORE, description="Which figure.", examples=["f1_score"])
-    label: LabelName = Field("", description="A leaf; unset: over all labels.", examples=["SSN"])
-    project: ProjectQuery = None
-
-
 class ActivateRequest(RequestBody):
     """A version to put live."""
 
@@ -242,78 +170,8 @@ def list_models(request: Request, services: ServicesDep, query: Annotated[ModelQ
     with services.store.read() as uow:
         chosen = uow.projects.choose(query.project)
         models = uow.models.of_project(chosen.id)
-    results = [_show(model, chosen) for model in cut(models, query)]
+    results = [show_version(model, chosen) for model in cut(models, query)]
     return ModelPage(**links(request, query, count=len(models)), results=results)
-
-
-@routes.get("/models/history/", responses=responses())
-@allow(Act.READ_FIGURES)
-def show_history(request: Request, services: ServicesDep, query: Annotated[HistoryQuery, Query()]) -> HistoryPage:
-    """One figure of all versions over time, oldest first, each measured on the test texts of its day."""
-    with services.store.read() as uow:
-        rows = uow.models.series(uow.projects.choose(query.project).id, query.figure, query.label)
-    points = [
-        Point(version=version, value=row.value, support=row.support, recorded_at=row.recorded_at)
-        for row, version in cut(rows, query)
-    ]
-    return HistoryPage(**links(request, query, count=len(rows)), results=points)
-
-
-@routes.get("/models/compare/", responses=responses(NotEnoughData, ModelUnavailable, ArtefactCorrupt))
-@allow(Act.READ_FIGURES)
-def compare_models(
-    services: ServicesDep,
-    a: Annotated[QueryName, Query(description="The first version: id, name or number.", examples=["spanloop-v2"])],
-    b: Annotated[QueryName, Query(description="The second version.", examples=[EXAMPLE_VERSION])],
-    project: ProjectParameter = None,
-) -> Comparison:
-    """Two versions, measured on the present test texts, or on a random sample where these are long together."""
-    with services.store.read() as uow:
-        chosen = uow.projects.choose(project)
-        first, second = uow.models.resolve(chosen.id, a), uow.models.resolve(chosen.id, b)
-    if not _comparing.acquire(blocking=False):
-        raise TooManyRequests("another comparison is being worked out; try again in 10 s", retry_after=10)
-    try:
-        found = compare_versions(services.store, services.artefacts, first, second, most_chars=COMPARED_CHARS)
-    finally:
-        _comparing.release()
-    figures = [read_figures(services, chosen.id, one.to_json()) for one in (found.a, found.b)]
-    assert figures[0] is not None
-    assert figures[1] is not None
-    return Comparison(
-        a=_show(first, chosen),
-        b=_show(second, chosen),
-        figures_a=figures[0],
-        figures_b=figures[1],
-        texts=found.a.scores.texts,
-        test_texts=found.test_texts,
-        f1=Change(**_change(found.differences["f1"][""])),
-        labels=_compare_labels(found),
-    )
-
-
-def _compare_labels(found: JudgedComparison) -> list[LabelChange]:
-    first, second = found.a.scores.per_label, found.b.scores.per_label
-    nothing = Scores(0.0, 0.0, 0.0, 0, 0, 0)
-    return [
-        LabelChange(
-            sublabel=leaf,
-            f1_a=first.get(leaf, nothing).f1,
-            f1_b=second.get(leaf, nothing).f1,
-            support=first.get(leaf, nothing).support,
-            **_change(found.differences["f1"][leaf]),
-        )
-        for leaf in sorted({*first, *second})
-    ]
-
-
-def _change(difference: Difference) -> dict[str, float]:
-    return {
-        "difference": round(difference.value, 6),
-        "low": round(difference.interval.low, 6),
-        "high": round(difference.interval.high, 6),
-        "probability_better": round(difference.better, 4),
-    }
 
 
 @routes.post("/models/rollback/", responses=responses(*CHANGE_ERRORS, ArtefactCorrupt))
@@ -389,7 +247,8 @@ def _by(caller: Caller) -> str:
     return f"api:{caller.name}"
 
 
-def _show(model: MLModel, project: Project) -> Model:
+def show_version(model: MLModel, project: Project) -> Model:
+    """A version as answers show it."""
     return Model(
         id=model.id,
         project=model.project_id,
@@ -413,7 +272,7 @@ def _details(services: Services, model_id: str) -> ModelDetails:
         project = uow.projects.get(model.project_id)
         changes = [change for change in uow.models.activations(project.id) if change.model_id == model.id]
     return ModelDetails(
-        **_show(model, project).model_dump(),
+        **show_version(model, project).model_dump(),
         base=str(model.spec.get("base", project.base_model)),
         labels=read_labels(model.metrics),
         figures=read_figures(services, project.id, model.metrics),

@@ -15,6 +15,7 @@ from ml_backend.api import (
     feedback,
     feedback_stats,
     imports,
+    model_figures,
     models,
     projects,
     quality,
@@ -35,7 +36,7 @@ DESCRIPTION = (
     "refused. A token made by `spanloop tokens create` goes into the header `Authorization: Bearer TOKEN`; the headers "
     "`RateLimit-*` of each answer tell what is left of its requests a minute."
 )
-# In the order of the page. `models/compare/` stands before `models/{name}/`, within its module.
+# In the order of the page.
 RESOURCES = (
     classify,
     stats,
@@ -46,6 +47,7 @@ RESOURCES = (
     exports,
     ab,
     models,
+    model_figures,
     runs,
     projects,
     quality,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ml_backend.api.models import _comparing
+from ml_backend.api.model_figures import _comparing
 from tests.integration.api import Api, error_of, paths_of
 from tests.integration.loop import SPEC
 from tests.integration.rows import NOW, later, new_run
@@ -166,7 +166,7 @@ def test_api_models_compare_on_the_present_test_texts(sqlite_api: Api, monkeypat
     assert found["figures_b"]["worst"][0]["tasks"]
     assert found["texts"] == found["test_texts"] >= 2
     error_of(sqlite_api.get("models/compare/?a=0&b=9"), 404, "not_found")
-    monkeypatch.setattr("ml_backend.api.models.COMPARED_CHARS", 1)
+    monkeypatch.setattr("ml_backend.api.model_figures.COMPARED_CHARS", 1)
     sampled = sqlite_api.get("models/compare/?a=0&b=0").json()
     assert (sampled["texts"], sampled["figures_a"]["texts"], sampled["test_texts"]) == (1, 1, found["test_texts"])
     with _comparing:
