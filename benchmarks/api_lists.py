@@ -47,6 +47,9 @@ TRIES = 30
 PARTS = ("train",) * 13 + ("dev",) * 3 + ("test",) * 4
 LABELS = (("PERSON", "PII"), ("SSN", "PII"), ("CREDIT_CARD", "FINANCIAL"))
 CONTRIBUTORS = 50
+# Of so many rows one is of a rare kind: filters that let few rows through must find them among all the others.
+RARE = 50_000
+APPLICATION = 1000
 PATHS = (
     "feedback/stats/",
     "feedback/list/",
@@ -56,12 +59,21 @@ PATHS = (
     "feedback/list/?incorporated=true",
     "feedback/list/?user_id=7",
     "feedback/list/?user_id=7&is_correct=false&incorporated=false",
+    "feedback/list/?user_id=0&incorporated=true",
+    "feedback/list/?user_id=0&is_correct=false",
+    "feedback/list/?user_id=0&is_correct=false&incorporated=true",
     "training-data/",
     "training-data/?offset=500000",
     "training-data/?verified=true",
     "training-data/?source=manual",
     "training-data/?classification_type=FINANCIAL",
     "training-data/?verified=true&classification_type=PII&source=user_feedback",
+    "training-data/?source=label_studio",
+    "training-data/?source=label_studio&verified=false",
+    "training-data/?verified=true&source=label_studio",
+    "training-data/?classification_type=PII&source=label_studio",
+    "training-data/?classification_type=PII&verified=true&source=label_studio",
+    "training-data/?classification_type=FINANCIAL&verified=true&source=label_studio",
 )
 
 
@@ -143,7 +155,10 @@ def make_rows(number: int, at: datetime) -> Iterator[tuple[Table, dict[str, Any]
     start = text.index(value)
     spans = [{"start": start, "end": start + len(value), "label": label}]
     part, wrong, taken = PARTS[number % len(PARTS)], draw.random() < 0.1, draw.random() < 0.5
-    source = draw.choice(("user_feedback", "manual", "imported"))
+    source, giver = draw.choice(("user_feedback", "manual", "imported")), 1001 + draw.randrange(CONTRIBUTORS - 1)
+    if number % 2 == 0:  # half of it is an application's, hardly ever wrong and hardly ever verified
+        wrong = taken = number % RARE == 0
+        source, giver = "label_studio" if taken else "user_feedback", APPLICATION
     ids = {"project_id": 1, "text_id": number + 1}
     example_id, result_id = f"e{number:035x}", f"r{number:035x}"
     text_row = {"id": number + 1, "project_id": 1, "hash": hash_text(text), "text": text, "part": part}
@@ -151,10 +166,11 @@ def make_rows(number: int, at: datetime) -> Iterator[tuple[Table, dict[str, Any]
     example = {"id": example_id, "entities": spans, "problems": [], "classification_type": group, "groups": [group]}
     example |= {"part": part, "source": source, "verified": taken, "revision": "1", "usage_count": 0}
     yield _table(TrainingDataset), {**ids, **example, "created_at": at, "updated_at": at}
-    yield _table(ExampleGroup), {"project_id": 1, "name": group, "created_at": at, "example_id": example_id}
+    of_group = {"project_id": 1, "name": group, "verified": taken, "source": source}
+    yield _table(ExampleGroup), {**of_group, "created_at": at, "example_id": example_id}
     result = {"id": result_id, "model_version": f"spanloop-v{number % 5}", "kind": "model", "entities": spans}
     yield _table(MLClassificationResult), {**ids, **result, "created_at": at}
-    given = {"id": f"f{number:035x}", "result_id": result_id, "contributor_id": 1000 + draw.randrange(CONTRIBUTORS)}
+    given = {"id": f"f{number:035x}", "result_id": result_id, "contributor_id": giver}
     given |= {"is_correct": not wrong, "corrected_entities": [] if wrong else spans, "notes": "", "withdrawn": False}
     given |= {"incorporated_in_training": taken, "part": part, "model_version": result["model_version"]}
     given |= {"kind": "model", "label_counts": {label: [1, int(not wrong), int(not wrong)]}}
@@ -169,7 +185,7 @@ def _table(of: type[Base]) -> Table:
 
 def ask(server: ApiServer, path: str) -> None:
     """Ask for a page some times, and print how long it took."""
-    address = path.replace("user_id=7", "user_id=1007")
+    address = path.replace("user_id=", "user_id=100")
     connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
     found: list[float] = []
     answer: dict[str, Any] = {}

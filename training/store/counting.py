@@ -153,7 +153,7 @@ def count_new(session: Session, row: object) -> Iterator[None]:
 def _write(session: Session, _context: object) -> None:
     """Take over the counts, and write the groups of examples, now that their rows are there."""
     changed = [row for row in [*session.new, *session.dirty] if isinstance(row, TrainingDataset)]
-    regrouped = [row for row in changed if inspect(row).attrs.groups.history.has_changes()]
+    regrouped = [row for row in changed if _changed(row, "groups", "verified", "source")]
     if old := [row.id for row in regrouped if row not in session.new]:
         session.execute(delete(ExampleGroup).where(ExampleGroup.example_id.in_(old)))
     _write_groups(session, regrouped)
@@ -219,14 +219,24 @@ def _fill_example(session: Session, row: TrainingDataset) -> None:
 
 
 def _groups_of(project: Project, row: TrainingDataset) -> list[str]:
+    """The groups in one spelling each, whatever case a type was given in: the taxonomy's, else lower case."""
     group_of = {label["name"]: label.get("group", "") for label in project.taxonomy}
-    groups = {group_of.get(span["label"], "") for span in row.entities} | {row.classification_type}
+    spelling = {group.casefold(): group for group in group_of.values()}
+    given = row.classification_type.casefold()
+    groups = {group_of.get(span["label"], "") for span in row.entities} | {spelling.get(given, given)}
     return sorted(groups - {""})
 
 
 def _write_groups(session: Session, examples: Sequence[TrainingDataset]) -> None:
     rows = [
-        {"project_id": row.project_id, "name": name, "created_at": row.created_at, "example_id": row.id}
+        {
+            "project_id": row.project_id,
+            "name": name,
+            "created_at": row.created_at,
+            "example_id": row.id,
+            "verified": row.verified,
+            "source": row.source,
+        }
         for row in examples
         for name in row.groups
     ]

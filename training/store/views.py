@@ -132,17 +132,14 @@ def _select_examples(
     project_id: int, wanted: ExampleFilter, spellings: Sequence[str]
 ) -> tuple[Select[str], tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]]]:
     """The ids of the examples that the filter lets through, each once, and the columns that order them."""
-    row = TrainingDataset
-    query, order = select(row.id).where(row.project_id == project_id), (row.created_at, row.id)
+    row: type[TrainingDataset] | type[ExampleGroup] = TrainingDataset
+    query, order = select(TrainingDataset.id), (TrainingDataset.created_at, TrainingDataset.id)
     if wanted.group is not None:
-        order = (ExampleGroup.created_at, ExampleGroup.example_id)
-        query = select(ExampleGroup.example_id).where(
-            ExampleGroup.project_id == project_id, ExampleGroup.name.in_(spellings)
-        )
+        row, order = ExampleGroup, (ExampleGroup.created_at, ExampleGroup.example_id)
+        query = select(ExampleGroup.example_id).where(ExampleGroup.name.in_(spellings))
         if len(spellings) > 1:
             query = query.group_by(*order)
-        if wanted.verified is not None or wanted.source is not None:
-            query = query.join(row, ExampleGroup.example_id == row.id)
+    query = query.where(row.project_id == project_id)
     if wanted.verified is not None:
         query = query.where(row.verified == wanted.verified)
     if wanted.source is not None:

@@ -36,6 +36,7 @@ class TrainingDataset(Base):
         Index("ix_training_dataset_page", "project_id", "created_at", "id"),
         Index("ix_training_dataset_page_verified", "project_id", "verified", "created_at", "id"),
         Index("ix_training_dataset_page_source", "project_id", "source", "created_at", "id"),
+        Index("ix_training_dataset_page_both", "project_id", "verified", "source", "created_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
@@ -60,11 +61,18 @@ class TrainingDataset(Base):
 
 
 class ExampleGroup(Base):
-    """A group that an example belongs to, in the order of lists."""
+    """A group that an example belongs to, in the order of lists; `verified` and `source` are the example's."""
 
     __tablename__ = "example_group"
+    __table_args__ = (
+        Index("ix_example_group_verified", "project_id", "name", "verified", "created_at", "example_id"),
+        Index("ix_example_group_source", "project_id", "name", "source", "created_at", "example_id"),
+        Index("ix_example_group_both", "project_id", "name", "verified", "source", "created_at", "example_id"),
+    )
 
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(primary_key=True)
     example_id: Mapped[str] = mapped_column(ForeignKey("training_dataset.id"), primary_key=True)
+    verified: Mapped[bool]
+    source: Mapped[str] = mapped_column(String(16))

@@ -66,6 +66,11 @@ class ClassificationFeedback(Base):
         _feedback_page("ix_feedback_page_correct", "is_correct"),
         _feedback_page("ix_feedback_page_incorporated", "incorporated_in_training"),
         _feedback_page("ix_feedback_page_contributor", "contributor_id"),
+        # A page whose filters together let few rows through is found without a look at all that one of them does.
+        _feedback_page("ix_feedback_page_correct_incorporated", "is_correct", "incorporated_in_training"),
+        _feedback_page("ix_feedback_page_contributor_correct", "contributor_id", "is_correct"),
+        _feedback_page("ix_feedback_page_contributor_incorporated", "contributor_id", "incorporated_in_training"),
+        _feedback_page("ix_feedback_page_all", "contributor_id", "is_correct", "incorporated_in_training"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
