@@ -96,7 +96,9 @@ def parse_json(body: bytes) -> Any:
     except RecursionError as error:
         raise MalformedBody("the body is nested too deeply") from error
     except ValueError as error:
-        raise MalformedBody(f"the body holds a number that cannot be read: {error}") from error
+        # Of a number with thousands of digits Python also says how a programmer would let it in.
+        reason = str(error).partition("; use ")[0]
+        raise MalformedBody(f"the body holds a number that cannot be read: {reason}") from error
 
 
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from config.errors import Conflict
 from ml_backend.api.bells import ring_later
@@ -62,7 +62,7 @@ from training.taxonomy import Taxonomy
 routes = APIRouter(route_class=GuardedRoute, tags=["training data"])
 
 ExampleId = Annotated[str, Path(pattern=UUID_PATTERN, description="Id of the training example.", examples=[EXAMPLE_ID])]
-GivenType = Annotated[Storable, Field(max_length=100)]
+GivenType = Annotated[Storable, AfterValidator(str.strip), Field(max_length=100)]
 GivenEntities = Annotated[list[EntityIn], Field(max_length=MOST_ENTITIES)]
 SourceName = Literal["user_feedback", "manual", "imported", "label_studio"]
 PartName = Literal["train", "dev", "test", "set_aside"]

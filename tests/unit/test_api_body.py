@@ -16,7 +16,7 @@ from ml_backend.api.body import check_encoding, check_json_type, parse_json
         (b'{"a": NaN}', "NaN is not JSON"),
         (b'{"a": [-Infinity]}', "-Infinity is not JSON"),
         (b'{"a": 1e999}', "too large"),
-        (b'{"a": ' + b"1" * 5000 + b"}", "number that cannot be read"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "number that cannot be read: .* has 5000 digits$"),
         (b'"\xff"', "not UTF-8 at byte 1"),
         (b'"\xed\xa0\x80"', "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
