@@ -15,8 +15,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this file is called by its path
-
 from benchmarks.loop_measures import (
     MEGABYTE,
     finish,
