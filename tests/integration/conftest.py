@@ -23,6 +23,7 @@ from training.store.unit_of_work import Store
 
 if TYPE_CHECKING:
     from tests.integration.api import Api
+    from tests.integration.command_line import CommandLine
 
 TEMPLATE = "spanloop_template"
 
@@ -158,6 +159,14 @@ def sqlite_api(sqlite_store: Store, tmp_path: Path) -> Iterator[Api]:
     made.add_project()
     with serve(made) as served:
         yield served
+
+
+@pytest.fixture
+def spanloop(store: Store, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """The command line of an empty system, on SQLite and on PostgreSQL."""
+    from tests.integration.command_line import CommandLine
+
+    return CommandLine(store, redis_url, tmp_path, capsys)
 
 
 def find_postgres() -> Path | None:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from config.settings import Settings
-from ml_backend.bootstrap import Services
-from ml_backend.cli.main import run
-from tests.fakes.label_studio import FakeLabelStudio
+from tests.integration.command_line import CommandLine
 from training.store.unit_of_work import Store
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")
@@ -26,38 +21,6 @@ Ada Byron lives in Turin.,19,24,CITY
 Nobody is named here at all.,,,
 """
 FORMATS = {"jsonl": "jsonl", "csv": "csv", "label-studio": "json", "spacy": "spacy", "conll": "conll"}
-
-
-class CommandLine:
-    """Runs commands on a store and a Label Studio in memory; `out` and `err` are what the last one said."""
-
-    def __init__(self, store: Store, redis_url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        fake: Any = FakeLabelStudio()
-        settings = Settings(
-            data_dir=folder / "data",
-            redis_url=redis_url,
-            backend_password="secret",  # type: ignore[arg-type]
-            label_studio_url=fake.url,
-            label_studio_api_key="key",  # type: ignore[arg-type]
-        )
-        self.services = Services(settings)
-        self.services.__dict__.update(store=store, label_studio=fake)
-        self.fake, self.folder, self._capsys = fake, folder, capsys
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: str | int | Path, code: int = 0) -> str:
-        """Run a command, which must end with this code; what it printed."""
-        ended = run([str(argument) for argument in arguments], self.services)
-        self.out, self.err = self._capsys.readouterr()
-        assert ended == code, f"{arguments} ended with {ended}: {self.out}{self.err}"
-        return self.out
-
-    def create(self, name: str) -> int:
-        """Make a project with two labels; its id."""
-        labels = self.folder / "labels.yaml"
-        labels.write_text(yaml.safe_dump({"labels": [{"name": "PERSON"}, {"name": "CITY"}]}))
-        self("project", "create", name, "--labels", labels, "--base-model", "blank:en")
-        return max(self.fake.projects)
 
 
 @pytest.fixture
