@@ -92,6 +92,10 @@ class Shop:
                 made.append(number)
         return made
 
+    def annotate_all_parts(self) -> list[int]:
+        """Submit six train, two dev and three test texts; the annotations' ids."""
+        return [*self.annotate("train", 6), *self.annotate("dev", 2), *self.annotate("test", 3)]
+
     def submit(self, number: int, *, label: str = "PERSON", at: float = 1) -> None:
         """Submit a text's name."""
         text = self.texts[number]
