@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import spacy
 
-from tests.integration.test_trainer import f1_of, ignore
+from tests.integration.lessons import f1_of, ignore
 from training.learning.trainer import Example, TrainingPlan, train_pipeline
 from training.prediction.pipeline import base_spec, load_pipeline
 from training.spans import Span

@@ -10,8 +10,8 @@ import spacy
 from spacy.cli.debug_config import debug_config
 from spacy.cli.train import train
 
+from tests.integration.lessons import make_examples
 from tests.integration.test_export import export, put_verified
-from tests.integration.test_trainer import make_examples
 from training.prediction.base import find_base, load_base
 from training.store.unit_of_work import Store
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from config.errors import ConfigurationError
+from tests.integration.lessons import LABELS, f1_of, ignore, make_examples, plan
 from tests.integration.test_recipes import check_and_train, paths
-from tests.integration.test_trainer import LABELS, f1_of, ignore, make_examples, plan
 from training.learning.trainer import train_pipeline
 
 __all__ = ["paths"]
