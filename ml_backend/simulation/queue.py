@@ -42,8 +42,8 @@ class Served:
 class OfflineQueue:
     """Serves texts as Label Studio does: the cluster first of which least was done, in it the lowest score.
 
-    Scores are those of a ranking function, clusters and the honest slice (`share` of what is served) those of
-    training/queue/order.py. Without a ranking function the order is that of import.
+    Scores are those of a ranking function, clusters those of training/queue/order.py, and `share` of what is served is
+    the slice of training/honest_slice.py. Without a ranking function the order is that of import.
     """
 
     ranking: Ranking | None
