@@ -111,7 +111,8 @@ def follow_address(services: Services) -> list[int]:
 
 
 def _connect_anew(services: Services, project: Project) -> bool:
-    plan = Plan(load_taxonomy(None), project.language, project.base_model, parse_settings(project.settings))
+    # Its settings stay, and need no check: they may name a label that is gone.
+    plan = Plan(load_taxonomy(None), project.language, project.base_model, parse_settings({}))
     try:
         adopt(services, project.id, plan)
     except (InvalidInput, LabelStudioError) as error:

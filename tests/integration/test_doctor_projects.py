@@ -100,6 +100,17 @@ def test_projects_follow_to_another_address(system: System) -> None:
         assert projects.follow_address(moved.services) == []
 
 
+def test_a_project_follows_whose_settings_name_a_label_that_is_gone(system: System) -> None:
+    """A recall floor of a label that somebody took out of the labelling config keeps no project where it was."""
+    projects.change_settings(
+        system.store, system.project_id, {"gate_recall_floors": {"PERSON": 0.9}}, label_studio=lambda: system.fake
+    )
+    config = system.fake.projects[system.project_id].label_config.replace("PERSON", "CITY")
+    system.change_project(label_config=config)
+    with run_receiver() as web:
+        assert projects.follow_address(started_at(web.url, system).services) == [system.project_id]
+
+
 def test_a_project_that_cannot_follow_holds_up_no_other(system: System) -> None:
     """One whose labelling config was spoilt meanwhile stays behind; the others are called where we are now."""
     plan = projects.plan_project(taxonomy_of(["PERSON"], load_taxonomy(None)), base_model="blank:en")
