@@ -269,7 +269,9 @@ class ActiveLearningPipeline:
     def _let_go(self, run_id: str) -> None:
         """Mark a run that is broken off, by Ctrl-C or an error that nobody foresaw, as failed."""
         with self._workshop.store.write() as uow:
-            if uow.runs.get(run_id).status == RunStatus.RUNNING:
+            run = uow.runs.get(run_id)
+            # Another process's worker may have taken it first.
+            if run.status == RunStatus.RUNNING and run.worker == TRIGGER:
                 message = "its process was interrupted"
                 fail_run(uow, run_id, code=RunLost.code, message=message, now=self._workshop.clock())
                 uow.commit()

@@ -14,7 +14,7 @@ from tests.integration.rows import Desk, later, new_run
 from tests.integration.shop import NAMES, WORDS
 from training.active_learning import ActiveLearningPipeline, ModelTrainer, TrainingData, TrainingDataConverter
 from training.prediction.pipeline import PipelineSpec
-from training.runs.run import Workshop, request_run
+from training.runs.run import RunOutcome, Workshop, execute_run, request_run
 from training.spans import Span
 from training.store.tables.runs import RunStatus
 from training.store.unit_of_work import Store
@@ -120,6 +120,25 @@ def test_pipeline_that_was_broken_off_holds_no_place(
         assert uow.runs.add(new_run(status=RunStatus.RUNNING, worker="killed", heartbeat_at=later(0)))
         uow.commit()
     assert "31" in pipeline.run_training_cycle(min_samples=31)["error"]
+
+
+def test_pipeline_leaves_alone_what_a_worker_took_before_it(
+    desk: Desk, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a running system its worker may be quicker: the cycle says so, and that worker's run goes on."""
+
+    def come_late(run_id: str, workshop: Workshop, *, worker: str) -> RunOutcome:
+        with desk.store.write() as uow:
+            uow.runs.move(run_id, RunStatus.RUNNING).worker = "quicker"
+            uow.commit()
+        return execute_run(run_id, workshop, worker=worker)
+
+    monkeypatch.setattr("training.active_learning.execute_run", come_late)
+    with pytest.raises(Conflict):
+        ActiveLearningPipeline(workshop=workshop).run_training_cycle()
+    with desk.store.read() as uow:
+        [run] = uow.runs.of_project(1)
+        assert (run.status, run.worker) == ("running", "quicker")
 
 
 def test_trainer_trains_evaluates_and_saves(desk: Desk, tmp_path: Path) -> None:
