@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -16,8 +16,10 @@ from sync.labelling import LabellingConfig
 from sync.mirror import read_scored_spans
 from training.metrics.evaluate import Scores, score_spans
 from training.prediction.calibration import measure_calibration
+from training.prediction.windows import in_portions
 from training.spans import Prediction
 
+# What one request carries.
 CHUNK_TEXTS = 100
 CHUNK_CHARACTERS = 1_000_000
 
@@ -67,7 +69,7 @@ class ServedPipelines:
         """
         predicted: list[Prediction] = []
         versions: set[str] = set()
-        for chunk in split(gold):
+        for chunk in in_portions(gold, lambda one: one.text, most=CHUNK_TEXTS, chars=CHUNK_CHARACTERS):
             results = self._predict(project_id, [one.text for one in chunk], config)
             versions |= {str(result.get("model_version")) for result in results}
             predicted += [
@@ -108,20 +110,6 @@ def _read_prediction(result: dict[str, Any], config: LabellingConfig, text: str)
     score = result.get("score")
     sound = float(score) if isinstance(score, int | float) else 0.0
     return Prediction(read_scored_spans(result.get("result") or [], sound, config, text), sound)
-
-
-def split(gold: Sequence[GoldText]) -> Iterator[list[GoldText]]:
-    """The texts in order, in portions that one request carries."""
-    chunk: list[GoldText] = []
-    characters = 0
-    for one in gold:
-        if chunk and (len(chunk) == CHUNK_TEXTS or characters + len(one.text) > CHUNK_CHARACTERS):
-            yield chunk
-            chunk, characters = [], 0
-        chunk.append(one)
-        characters += len(one.text)
-    if chunk:
-        yield chunk
 
 
 def _reason(response: httpx.Response) -> str:

@@ -19,10 +19,13 @@ from training.store.unit_of_work import Store
 
 
 def test_store_migrations_bring_a_database_to_the_tables_of_the_code(store: Store) -> None:
-    """After the migrations the database holds exactly the tables and columns that the code knows."""
+    """After the migrations the database holds exactly the tables and columns that the code knows, and its indexes."""
     found = inspect(store.engine)
     for table in METADATA.sorted_tables:
-        assert {column["name"] for column in found.get_columns(table.name)} == {c.name for c in table.columns}
+        columns = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
+        assert columns == {column.name: column.nullable for column in table.columns}
+        indexes = {index["name"]: index["column_names"] for index in found.get_indexes(table.name)}
+        assert indexes == indexes | {index.name: [column.name for column in index.columns] for index in table.indexes}
     assert set(found.get_table_names()) == {*METADATA.tables, "alembic_version"}
 
 

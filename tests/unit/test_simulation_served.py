@@ -12,7 +12,7 @@ import pytest
 from config.errors import ConfigurationError, ModelUnavailable
 from config.settings import Settings
 from ml_backend.simulation.gold import GoldText
-from ml_backend.simulation.served import CHUNK_CHARACTERS, CHUNK_TEXTS, ServedPipelines, split
+from ml_backend.simulation.served import CHUNK_TEXTS, ServedPipelines
 from sync.convert import to_regions
 from sync.labelling import parse_config
 from training.spans import ScoredSpan, Span
@@ -86,10 +86,3 @@ def test_no_answer_is_said_with_the_way_out(answer: Answer, error: type[Exceptio
     """A web process that is away, refuses or fails is named, never scored as an empty answer."""
     with served(answer) as pipelines, pytest.raises(error, match=said):
         pipelines.score(7, GOLD, CONFIG)
-
-
-def test_requests_stay_small() -> None:
-    """Portions hold a limited number of texts and of characters; one long text goes alone."""
-    long = GoldText(1, "x" * (CHUNK_CHARACTERS + 1), ())
-    portions = list(split([GOLD[0], long, *GOLD]))
-    assert [len(portion) for portion in portions] == [1, 1, CHUNK_TEXTS, 5]

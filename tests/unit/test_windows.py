@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.prediction.windows import Window, cut_reading_windows, cut_windows
+from training.prediction.windows import Window, cut_reading_windows, cut_windows, in_portions
 from training.spans import Span
 
 
@@ -57,3 +57,11 @@ def test_windows_are_read_with_their_surroundings(text: str) -> None:
         assert before.end - 200 <= after.read_from < after.start
         assert before.end < before.read_to
     assert cut_reading_windows(text[:1000], size=1000) == [Window(0, 1000, 0, 1000)]
+
+
+def test_portions_are_small_and_in_order() -> None:
+    """They hold a limited number of texts and of characters, and lose none; one long text goes alone."""
+    texts = ["a", "x" * 11, *"bcdefgh"]
+    portions = list(in_portions(texts, str, most=4, chars=10))
+    assert [len(portion) for portion in portions] == [1, 1, 4, 3]
+    assert [text for portion in portions for text in portion] == texts
