@@ -55,8 +55,14 @@ class Supervisor:
 
     def _start_processes(self) -> None:
         end_processes(tagged(f"{self.folder.path}|"), grace=5.0)  # left by a supervisor that was killed
+        remembered = self.folder.memory()
         self.settings = complete_settings(self.settings, self.folder)
-        self.specs = self._plan(self.settings, self.folder)
+        try:
+            self.specs = self._plan(self.settings, self.folder)
+        except BaseException:
+            # The env file still names our own as they were; moved in memory alone they would be somebody else's.
+            self.folder.remember(remembered)
+            raise
         # Only now: an address where nothing answers would come back at the next start, whoever has mended it since.
         keep_addresses(self.settings, self.folder)
         tag = f"{self.folder.path}|{secrets.token_hex(4)}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -139,6 +141,20 @@ def test_an_address_where_nothing_answers_is_not_remembered(tmp_path: Path) -> N
     with pytest.raises(RedisUnavailable, match=f"take SPANLOOP_REDIS_URL out of the environment and of {tmp_path}"):
         Supervisor(mistyped).start()
     assert DataFolder(tmp_path).read_env() == {}
+
+
+def test_a_start_on_a_port_in_use_changes_nothing_for_the_next(
+    complete: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """Our own Redis and Label Studio, which were to move with that start, are not taken for somebody else's."""
+    before = complete(SPANLOOP_PORT=str(free_port()), SPANLOOP_LABEL_STUDIO_PORT=str(free_port()))
+    redis_port = urlsplit(before.redis_url).port
+    with socket.create_server(("127.0.0.1", redis_port)), socket.create_server(("127.0.0.1", 0)) as taken:
+        moved = load_settings().model_copy(update={"label_studio_port": taken.getsockname()[1]})
+        with pytest.raises(ConfigurationError, match="in use"):
+            Supervisor(moved).start()
+    after = complete()
+    assert (after.label_studio_url, after.redis_url) == (before.label_studio_url, before.redis_url)
 
 
 @pytest.mark.parametrize(
