@@ -107,9 +107,11 @@ def write_notice(run: TrainingBatch, project: Project, model: MLModel | None) ->
 
 def write_test_notice(test: AbTest, project: Project, challenger: MLModel) -> Notice:
     """The notice of a test that ended by itself: its challenger went live, or did not."""
-    kind, what = "promoted", f"{challenger.version} is live, since it passed its test"
-    if not test.passed:
-        kind, what = "refused", f"{challenger.version} did not pass its test"
+    kind, what = "refused", f"{challenger.version} did not pass its test"
+    if test.passed and challenger.is_production:
+        kind, what = "promoted", f"{challenger.version} is live, since it passed its test"
+    elif test.passed:  # its files may be gone
+        kind, what = "finished", f"{challenger.version} passed its test and is not live"
     figures = test.figures or {}
     lines = [test.reason, *(_say_arm(arm, figures[arm]) for arm in Arm if arm in figures)]
     return _notice(kind, what, "\n".join(lines), f"Test {test.id}", project)

@@ -117,27 +117,38 @@ def test_notice_reaches_a_mailbox_once(
 
 
 @pytest.mark.parametrize(
-    ("passed", "by", "subject", "part"),
+    ("passed", "live", "by", "subject", "part"),
     [
-        (True, BY_ITSELF, "spanloop-v1 is live, since it passed its test", "challenger: 75% of its pre-labels"),
-        (False, BY_ITSELF, "spanloop-v1 did not pass its test", "it came to its end"),
-        (True, "ada", "", ""),
+        (True, True, BY_ITSELF, "spanloop-v1 is live, since it passed its test", "challenger: 75% of its pre-labels"),
+        (True, False, BY_ITSELF, "spanloop-v1 passed its test and is not live", "it came to its end"),
+        (False, False, BY_ITSELF, "spanloop-v1 did not pass its test", "it came to its end"),
+        (True, False, "ada", "", ""),
     ],
 )
 def test_notice_tells_of_a_test_that_ends_by_itself(
-    sqlite_store: Store, tmp_path: Path, mailbox: tuple[Mailbox, int], passed: bool, by: str, subject: str, part: str
+    sqlite_store: Store,
+    tmp_path: Path,
+    mailbox: tuple[Mailbox, int],
+    passed: bool,
+    live: bool,
+    by: str,
+    subject: str,
+    part: str,
 ) -> None:
     """A version that goes live after its test, or loses it, is news; who ends a test by hand knows."""
     box, port = mailbox
     add_project(sqlite_store)
-    for live in (True, False):
-        add_run(sqlite_store, RunStatus.COMPLETED, live=live)
+    for first in (True, False):
+        add_run(sqlite_store, RunStatus.COMPLETED, live=first)
     with sqlite_store.write() as uow:
         challenger = uow.models.of_project(1)[0]
         test = start_test(uow, 1, challenger, mode=ChallengeMode.AB, fraction=0.5, by="ada", now=later(0))
         arm = {"acceptance_rate": 0.75, "texts": 12, "f1": 0.9}
         test.stopped_by, test.stopped_at, test.reason, test.passed = by, later(5), "it came to its end", passed
         test.figures = {"live": arm, "challenger": arm}
+        if live:
+            uow.models.take_off(1)
+            challenger.is_production = True
         uow.commit()
     with sqlite_store.read() as uow:
         assert (test.id in find_unsent(uow, now=later(60))) == bool(subject)
