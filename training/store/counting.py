@@ -1,4 +1,4 @@
-"""Keeps what follows from feedback and examples in step with them, at each flush, whoever changed them.
+"""Keeps what follows from feedback and examples in step with them, at each flush or insert, whoever changed them.
 
 For feedback that is the text's part, the version that was judged and how each leaf fared; for examples the groups
 they belong to; for both the running counts that statistics and lists read.
