@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from config.errors import ConfigurationError, InvalidInput, LabelStudioError
+from config.errors import ConfigurationError, InvalidInput, LabelStudioError, NotFound
 from config.log import get_logger
 from ml_backend.bootstrap import Services, utc_now
 from sync.client import LabelStudio
@@ -115,7 +115,7 @@ def _connect_anew(services: Services, project: Project) -> bool:
     plan = Plan(load_taxonomy(None), project.language, project.base_model, parse_settings({}))
     try:
         adopt(services, project.id, plan)
-    except (InvalidInput, LabelStudioError) as error:
+    except (InvalidInput, NotFound, LabelStudioError) as error:
         remedy = f"mend that, then run `spanloop project adopt {project.id}`"
         log.warning("project_left_behind", project_id=project.id, reason=error.message, remedy=remedy)
         return False

@@ -120,6 +120,16 @@ def test_a_project_that_cannot_follow_holds_up_no_other(system: System) -> None:
         assert projects.follow_address(started_at(web.url, system).services) == [other.id]
 
 
+def test_a_project_that_is_deleted_meanwhile_holds_up_no_other(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that goes while the others follow is no reason to end."""
+    plan = projects.plan_project(taxonomy_of(["PERSON"], load_taxonomy(None)), base_model="blank:en")
+    other = projects.create(system.services, "Bills", plan)
+    find = system.fake.find_project
+    monkeypatch.setattr(system.fake, "find_project", lambda one: None if one == system.project_id else find(one))
+    with run_receiver() as web:
+        assert projects.follow_address(started_at(web.url, system).services) == [other.id]
+
+
 def test_doctor_sees_that_webhook_and_backend_are_gone(system: System) -> None:
     """What somebody took away in Label Studio is found, and `adopt` makes it anew."""
     system.fake.webhooks.clear()
