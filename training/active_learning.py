@@ -250,7 +250,7 @@ class ActiveLearningPipeline:
         configuration = run_configuration(base_model=self.model_name, max_epochs=n_iter, min_samples=min_samples)
         with store.write() as uow:
             # Where no scheduler looks after runs, a killed process would hold its project for ever.
-            reap_lost_runs(uow, timeout=LOST_AFTER, now=self._workshop.clock())
+            reap_lost_runs(uow, timeout=LOST_AFTER, now=self._workshop.clock(), project_id=project.id)
             run = request_run(
                 uow,
                 project.id,

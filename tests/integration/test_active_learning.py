@@ -10,7 +10,7 @@ import pytest
 import spacy
 
 from config.errors import Conflict, InvalidInput, NotFound
-from tests.integration.rows import Desk, later, new_run
+from tests.integration.rows import Desk, later, new_project, new_run
 from tests.integration.shop import NAMES, WORDS
 from training.active_learning import ActiveLearningPipeline, ModelTrainer, TrainingData, TrainingDataConverter
 from training.prediction.pipeline import PipelineSpec
@@ -120,6 +120,19 @@ def test_pipeline_that_was_broken_off_holds_no_place(
         assert uow.runs.add(new_run(status=RunStatus.RUNNING, worker="killed", heartbeat_at=later(0)))
         uow.commit()
     assert "31" in pipeline.run_training_cycle(min_samples=31)["error"]
+
+
+def test_pipeline_leaves_other_projects_runs_to_their_own_patience(desk: Desk, workshop: Workshop) -> None:
+    """How long a worker may be silent is the running system's to say; a cycle looks at its own project alone."""
+    with desk.store.write() as uow:
+        uow.session.add(new_project(2))
+        uow.session.flush()
+        assert uow.runs.add(new_run(2, RunStatus.RUNNING, worker="slow", heartbeat_at=later(0)))
+        uow.commit()
+    ActiveLearningPipeline(workshop=workshop, project_id=1).run_training_cycle(min_samples=31)
+    with desk.store.read() as uow:
+        [run] = uow.runs.of_project(2)
+    assert run.status == "running"
 
 
 def test_pipeline_leaves_alone_what_a_worker_took_before_it(

@@ -119,10 +119,12 @@ def wake_waiting_run(uow: UnitOfWork, run: TrainingBatch) -> bool:
     return True
 
 
-def reap_lost_runs(uow: UnitOfWork, *, timeout: timedelta, now: datetime) -> list[str]:
-    """Fail the runs whose worker gave no sign of life for so long; returns their ids."""
+def reap_lost_runs(uow: UnitOfWork, *, timeout: timedelta, now: datetime, project_id: int | None = None) -> list[str]:
+    """Fail the runs, of one project or of all, whose worker gave no sign of life for so long; returns their ids."""
     reaped = []
     for run in uow.runs.all_active():
+        if project_id not in (None, run.project_id):
+            continue
         if run.status == RunStatus.RUNNING and (run.heartbeat_at or run.created_at) < now - timeout:
             uow.runs.move(run.id, RunStatus.FAILED)
             run.error_code, run.finished_at = RunLost.code, now
