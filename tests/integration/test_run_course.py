@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,34 @@ def test_run_stops_within_moments_when_it_is_cancelled(shop: Shop) -> None:
     assert (len(shop.models()), shop.desk.counts().newly_verified) == (1, 11)
     with shop.store.write() as uow, pytest.raises(Conflict):
         cancel_run(uow, run_id, now=later(0))
+
+
+def test_run_that_is_being_registered_is_not_said_to_be_cancelled(shop: Shop) -> None:
+    """A cancel that comes while the model is being registered waits for that, and says that the run is over."""
+    shop.annotate_all_parts()
+    run_id, asked = shop.ask(), threading.Event()
+    with shop.store.write() as uow:
+        uow.runs.move(run_id, RunStatus.RUNNING).worker = "worker"
+        uow.commit()
+
+    def cancel() -> str:
+        asked.set()
+        with shop.store.write() as uow:
+            status = cancel_run(uow, run_id, now=later(0)).status
+            uow.commit()
+        return status
+
+    with ThreadPoolExecutor(1) as pool:
+        with shop.store.write() as uow:
+            uow.projects.lock(1)
+            uow.runs.move(run_id, RunStatus.COMPLETED, worker="worker")
+            said = pool.submit(cancel)
+            asked.wait(PATIENCE_SECONDS)
+            # Time to read the run as it was before this unit of work, which a cancel must not do.
+            wait([said], timeout=0.5)
+            uow.commit()
+        with pytest.raises(Conflict):
+            said.result(PATIENCE_SECONDS)
 
 
 def test_run_is_carried_through_by_one_worker(shop: Shop) -> None:

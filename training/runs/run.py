@@ -101,8 +101,10 @@ def cancel_run(uow: UnitOfWork, run_id: str, *, now: datetime) -> TrainingBatch:
 
     Raises Conflict if it is over, NotFound also where its project is gone.
     """
+    project = uow.projects.get(uow.runs.get(run_id).project_id)
+    # A worker that is registering the run's model holds the project.
+    uow.projects.lock(project.id)
     run = uow.runs.get(run_id)
-    uow.projects.get(run.project_id)
     if run.status == RunStatus.RUNNING:
         run.cancel_requested = True
         return run
