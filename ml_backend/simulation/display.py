@@ -138,7 +138,7 @@ def describe_row(row: VersionRow) -> str:
     figures = f"at {row.annotations} annotations; {row.served} scores F1 {row.scores.f1:.3f}"
     if row.effort.texts:
         figures += f", untouched before it {_percent(row.effort.accepted_unchanged)}"
-    reasons = f" ({'; '.join(row.reasons)})" if row.reasons and row.outcome is not Outcome.LIVE else ""
+    reasons = f" ({' '.join(row.reasons)})" if row.reasons and row.outcome is not Outcome.LIVE else ""
     return f"{what} {figures}{reasons}"
 
 
