@@ -50,7 +50,7 @@ class SpanloopModel(LabelStudioMLBase):
             index for index, task in enumerate(tasks) if proposed[index] is None and self._fits(task, texts[index])
         ]
         predicted = dict(zip(wanted, self._model.predict([texts[index] for index in wanted]), strict=True))
-        theirs = [index for index in wanted if self._challenger and tasks[index].get("id") in self._challenged]
+        theirs = [index for index in wanted if self._challenger and self._is_challenged(tasks[index])]
         if self._challenger and theirs:
             said = self._challenger.predict([texts[index] for index in theirs])
             # The live version's score decides when a task comes up, or one version would get the easier texts.
@@ -80,6 +80,10 @@ class SpanloopModel(LabelStudioMLBase):
         task_id = task.get("id")
         rows = self._proposals.get(task_id) if isinstance(task_id, int) else None
         return None if rows is None else propose(rows)
+
+    def _is_challenged(self, task: Mapping[str, Any]) -> bool:
+        task_id = task.get("id")
+        return isinstance(task_id, int) and task_id in self._challenged
 
     def _answer(self, text: str, prediction: Prediction) -> dict[str, Any]:
         prediction = with_finite_scores(prediction)

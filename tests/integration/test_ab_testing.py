@@ -350,6 +350,8 @@ def test_ab_challenger_answers_label_studio_in_place_of_the_live_version(
     with serve(api):
         slots.look()
         assert {task for task, spans in ask().items() if spans} == mine
+        odd = {"tasks": [{"id": [1], "data": {"text": "Ada Byron"}}]}
+        assert api.client.post(f"/p/{trial.loop.project_id}/predict", json=odd, auth=("spanloop", "hush")).is_success
         schema = {"schema": trial.loop.project().label_config}
         answer = api.client.post(f"/p/{trial.loop.project_id}/setup", json=schema, auth=("spanloop", "hush"))
         assert answer.json() == {"model_version": "spanloop-v0"}
